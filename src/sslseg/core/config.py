@@ -1,0 +1,76 @@
+"""What a user asks for, and what a method says of itself. No torch here: the GUI reads it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Scalar = bool | int | float | str
+
+
+class DeviceChoice(StrEnum):
+    """Where to train; auto takes the fastest that works."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+class Parameter(BaseModel):
+    """One knob of a method, enough to build a form from.
+
+    `group` is "method" (the method's own), "training" (of every method) or "critic" (the riding
+    discriminator); `advanced` ones are folded away.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    type: Literal["bool", "int", "float", "str"]
+    default: Scalar
+    help: str
+    group: Literal["method", "training", "critic"] = "method"
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    advanced: bool = False
+
+
+class MethodInfo(BaseModel):
+    """A method as people choose it."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    family: str
+    summary: str
+    source: str
+    parameters: tuple[Parameter, ...]
+
+
+class TrainRequest(BaseModel):
+    """One click on Train.
+
+    Parameters
+    ----------
+    method : str or None
+        None takes the default method.
+    minutes, steps
+        How long; at most one of them. With neither the planner chooses.
+    device, seed
+        Where, and the number that every random draw follows from.
+    fresh : bool
+        Start from new weights instead of what the last round learnt.
+    settings : mapping
+        Parameter name to value; unknown names and wrong types are refused by the session.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    method: str | None = None
+    minutes: float | None = Field(default=None, gt=0)
+    steps: int | None = Field(default=None, ge=1)
+    device: DeviceChoice = DeviceChoice.AUTO
+    seed: int = 0
+    fresh: bool = False
+    settings: dict[str, Scalar] = Field(default_factory=dict)

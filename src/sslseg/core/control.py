@@ -1,0 +1,46 @@
+"""How running work is asked to stop, and told what is on the screen."""
+
+from __future__ import annotations
+
+import threading
+
+from sslseg.core.errors import Cancelled
+
+
+class Control:
+    """Requests to work that runs in another thread or loop; safe from any thread.
+
+    A request is honoured at the next step boundary. `stop` with nothing running is a no-op,
+    since each run begins with `reset`.
+    """
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._shown: str | None = None
+
+    def stop(self) -> None:
+        """Ask the work at hand to end at its next step."""
+        self._stop.set()
+
+    def reset(self) -> None:
+        """Forget an earlier request to stop."""
+        self._stop.clear()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._stop.is_set()
+
+    def check(self) -> None:
+        """Raise `Cancelled` if a stop was asked for."""
+        if self._stop.is_set():
+            raise Cancelled
+
+    def show(self, case: str | None) -> None:
+        """Say which case is on the screen; predictions of it come first."""
+        self._shown = case
+
+    @property
+    def shown(self) -> str | None:
+        """The case on the screen, if any."""
+        return self._shown

@@ -1,0 +1,72 @@
+"""What a model said about a case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+
+class CriticHealth(BaseModel):
+    """Whether the discriminator can be believed.
+
+    Parameters
+    ----------
+    auc : float or None
+        Area under the ROC curve of telling truth from prediction on held-out annotated slices
+        (on annotated slices where none are held out); None where it could not be measured.
+    healthy : bool
+        Whether `auc` lies within 0.6 and 0.95.
+    words : str
+        One sentence for the screen.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    auc: float | None = None
+    healthy: bool = False
+    words: str = "No discriminator was trained."
+
+
+class PredictionInfo(BaseModel):
+    """The facts kept beside a prediction's arrays."""
+
+    model_config = ConfigDict(frozen=True)
+    case: str
+    version: str
+    run: str
+    method: str
+    step: int
+    time: float
+    classes: tuple[str, ...]
+    critic: CriticHealth = CriticHealth()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Arrays of one predicted case, all on the case's own RAS+ grid.
+
+    Parameters
+    ----------
+    labels : ndarray of uint8
+        ``(X, Y, Z)``; 0 background, 1.. classes.
+    probability : ndarray of float16
+        ``(C, X, Y, Z)``; background first, sums to one.
+    uncertainty : ndarray of float16
+        ``(X, Y, Z)`` in [0, 1]: entropy of the mean probability over ln C.
+    mutual_information : ndarray of float16
+        ``(X, Y, Z)`` in [0, 1]: the part of the uncertainty on which the members (teacher and
+        student, networks, flips) disagree.
+    confidence : ndarray of float16 or None
+        ``(X, Y, Z)`` in [0, 1]: the discriminator's sigmoid; None without a discriminator.
+    info : PredictionInfo
+        Where it came from.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    probability: npt.NDArray[np.float16]
+    uncertainty: npt.NDArray[np.float16]
+    mutual_information: npt.NDArray[np.float16]
+    confidence: npt.NDArray[np.float16] | None
+    info: PredictionInfo

@@ -1,0 +1,1 @@
+"""Files: images, the project store, arrays and checkpoints."""
