@@ -11,9 +11,12 @@ from sslseg.core.config import MethodInfo, TrainRequest
 from sslseg.core.prediction import CriticHealth
 from sslseg.core.suggestion import Suggestion
 
+# A loss may be NaN: it must survive the pipe rather than arrive as null.
+_JSON = ConfigDict(ser_json_inf_nan="constants")
+
 
 class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True) | _JSON
 
 
 class FinishReason(StrEnum):
@@ -181,7 +184,7 @@ class Stop(_Message):
 
 
 class ShowCase(_Message):
-    """This case is on the screen: predict it first, and refresh it while training."""
+    """The case on the screen: predict it first, and refresh it while training."""
 
     kind: Literal["show"] = "show"
     case: str
@@ -215,5 +218,5 @@ Command = Annotated[
     Open | Train | Stop | ShowCase | Predict | Suggest | Export, Field(discriminator="kind")
 ]
 
-EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+EVENT: TypeAdapter[Event] = TypeAdapter(Event, config=_JSON)
 COMMAND: TypeAdapter[Command] = TypeAdapter(Command)

@@ -1,0 +1,57 @@
+"""Why a worker died, in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from sslseg.runner.perform import OUT_OF_MEMORY, is_out_of_memory
+
+_KILLED = -9
+_SEGFAULT = (-11, 0xC0000005, 0xC0000005 - 2**32)
+"""POSIX, and Windows unsigned and signed."""
+
+_ERROR_LINE = re.compile(r"^(Fatal Python error:|[\w.]*(Error|Exception|Interrupt)\b)")
+
+
+def last_error(lines: Sequence[str]) -> str:
+    """Return the newest line that names an error, else the last that says anything."""
+    spoken = [line.strip() for line in lines if line.strip()]
+    named = [line for line in spoken if _ERROR_LINE.match(line)]
+    return (named or spoken or [""])[-1]
+
+
+def cause_of_death(code: int, lines: Sequence[str], *, garbage: bool = False) -> str:
+    """Say why the worker ended.
+
+    Parameters
+    ----------
+    code : int
+        Exit status as `subprocess` gives it: negative for a signal.
+    lines : sequence of str
+        What it last wrote to stderr, oldest first.
+    garbage : bool
+        Whether it was ended here because its answers could not be read.
+    """
+    told = last_error(lines).rstrip(".")
+    if garbage:
+        return "It was ended because its answers could not be read."
+    if code == _KILLED:
+        return "It was killed from outside; often this means that the computer ran out of memory."
+    if code in _SEGFAULT:
+        return "It crashed inside a native library (segmentation fault)."
+    if code < 0:
+        return f"It was ended by signal {-code}. {told}.".replace(" .", "")
+    if is_out_of_memory(told):
+        return OUT_OF_MEMORY
+    return f"It ended with exit status {code}. {told}.".replace(" .", "")
+
+
+def obituary(cause: str, log: Path | None) -> str:
+    """Return the line for the screen."""
+    where = f" Log: {log}" if log else ""
+    return (
+        f"The background process ended unexpectedly. {cause} "
+        f"Your labels and the last checkpoint are kept; try again to go on.{where}"
+    )

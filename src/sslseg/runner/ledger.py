@@ -1,0 +1,174 @@
+"""What was asked and what was told: the one state behind every runner."""
+
+from __future__ import annotations
+
+import threading
+
+from sslseg.core.events import (
+    Command,
+    CommandDone,
+    Event,
+    FinishReason,
+    Progress,
+    RunFinished,
+    RunStarted,
+    ShowCase,
+    StepReported,
+    Stop,
+    WorkerReady,
+)
+from sslseg.runner.status import RunnerState, RunnerStatus
+
+CLOSED = "The program was closed before this was finished."
+
+_DETAILS = {
+    "open": "Opening the project",
+    "train": "Preparing to train",
+    "predict": "Predicting",
+    "suggest": "Ranking slices",
+    "export": "Exporting",
+}
+
+
+class OpenRun:
+    """The training run that has started and not finished, if any."""
+
+    def __init__(self) -> None:
+        self.run = ""
+        self._step = 0
+        self._seconds = 0.0
+
+    def note(self, event: Event) -> None:
+        """Follow one event."""
+        if isinstance(event, RunStarted):
+            self.run, self._step, self._seconds = event.run, 0, 0.0
+        elif isinstance(event, StepReported) and event.run == self.run:
+            self._step, self._seconds = event.step, event.seconds
+        elif isinstance(event, RunFinished) and event.run == self.run:
+            self.run = ""
+
+    def finish(self, reason: FinishReason, message: str = "") -> tuple[RunFinished, ...]:
+        """Return the missing RunFinished, or nothing where no run is open."""
+        if not self.run:
+            return ()
+        finished = RunFinished(
+            run=self.run, reason=reason, step=self._step, seconds=self._seconds, message=message
+        )
+        self.run = ""
+        return (finished,)
+
+
+class Ledger:
+    """Follows commands and events, derives the status, holds events until they are polled.
+
+    All state lies behind `lock`; every method may be called from any thread.
+
+    Parameters
+    ----------
+    ready : bool
+        Whether commands can be taken without starting a worker first.
+    """
+
+    def __init__(self, *, ready: bool = False) -> None:
+        self.lock = threading.RLock()
+        self._alive = ready
+        self._ready = ready
+        self._closed = False
+        self._failure = ""
+        self._device = ""
+        self._detail = ""
+        self._run = OpenRun()
+        self._pending: list[str] = []
+        self._stopping = 0
+        self._events: list[Event] = []
+
+    @property
+    def alive(self) -> bool:
+        """Whether a worker was started and has not died."""
+        with self.lock:
+            return self._alive
+
+    @property
+    def closed(self) -> bool:
+        """Whether the runner was closed."""
+        with self.lock:
+            return self._closed
+
+    def status(self) -> RunnerStatus:
+        """Return a snapshot."""
+        with self.lock:
+            detail = self._detail if self._pending else ""
+            return RunnerStatus(self._state(), self._run.run, self._device, self._failure or detail)
+
+    def _state(self) -> RunnerState:
+        if self._closed:
+            return RunnerState.CLOSED
+        if not self._alive:
+            return RunnerState.FAILED if self._failure else RunnerState.IDLE
+        if not self._ready:
+            return RunnerState.STARTING
+        if self._stopping:
+            return RunnerState.STOPPING
+        return RunnerState.RUNNING if self._pending else RunnerState.READY
+
+    def started(self) -> None:
+        """A worker was started; it is ready once it says so."""
+        with self.lock:
+            self._alive, self._ready, self._failure = True, False, ""
+
+    def sent(self, command: Command) -> None:
+        """Note a command that is on its way to the worker."""
+        with self.lock:
+            if isinstance(command, Stop):
+                self._stopping = len(self._pending)
+            elif not isinstance(command, ShowCase):
+                if not self._pending:
+                    self._detail = _DETAILS[command.kind]
+                self._pending.append(command.kind)
+
+    def heard(self, event: Event) -> None:
+        """Note an event of the worker and hold it for `drain`."""
+        with self.lock:
+            self._run.note(event)
+            if isinstance(event, WorkerReady):
+                self._ready, self._device = True, event.device
+            elif isinstance(event, RunStarted):
+                self._device, self._detail = event.device, "Training"
+            elif isinstance(event, Progress):
+                self._detail = event.task
+            elif isinstance(event, CommandDone):
+                self._done(event.command)
+            self._events.append(event)
+
+    def _done(self, command: str) -> None:
+        if command in self._pending:
+            self._pending.remove(command)
+            self._stopping = max(0, self._stopping - 1)
+        if self._pending:
+            self._detail = _DETAILS[self._pending[0]]
+
+    def refuse(self, command: Command, message: str) -> None:
+        """Answer a command that no worker will see."""
+        if not isinstance(command, Stop | ShowCase):
+            self.heard(CommandDone(command=command.kind, message=message))
+
+    def died(self, message: str) -> None:
+        """Settle everything in flight: the worker will say no more."""
+        with self.lock:
+            words = CLOSED if self._closed else message
+            self._events += self._run.finish(FinishReason.FAILED, words)
+            self._events += (CommandDone(command=kind, message=words) for kind in self._pending)
+            self._pending.clear()
+            self._alive, self._stopping = False, 0
+            self._failure = "" if self._closed else message
+
+    def close(self) -> None:
+        """Take no more commands."""
+        with self.lock:
+            self._closed = True
+
+    def drain(self) -> list[Event]:
+        """Return the held events, oldest first, and forget them."""
+        with self.lock:
+            events, self._events = self._events, []
+            return events

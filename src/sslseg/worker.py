@@ -1,0 +1,294 @@
+"""The engine behind a pipe: ``python -m sslseg.worker``.
+
+Commands come in on stdin and events go out on stdout, one JSON object a line. The worker ends
+when stdin does, so that a viewer which was killed leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Protocol
+
+from pydantic import ValidationError
+
+from sslseg.core.catalogue import methods
+from sslseg.core.config import TrainRequest
+from sslseg.core.control import Control
+from sslseg.core.errors import SslsegError
+from sslseg.core.events import (
+    COMMAND,
+    EVENT,
+    Command,
+    CommandDone,
+    Event,
+    Export,
+    Open,
+    Predict,
+    ShowCase,
+    Stop,
+    Suggest,
+    SuggestionsReady,
+    Train,
+    WorkerReady,
+)
+from sslseg.core.suggestion import Suggestion
+from sslseg.runner.launch import thread_count
+from sslseg.runner.perform import perform
+
+LAST_SECONDS = 6.0
+"""Between the end of stdin and the end of the process, saving included."""
+
+
+class WorkSession(Protocol):
+    """What a worker needs of `sslseg.session.Session`."""
+
+    def train(self, request: TrainRequest, control: Control) -> Iterator[Event]: ...  # noqa: D102
+
+    def predict(self, cases: tuple[str, ...], control: Control) -> Iterator[Event]: ...  # noqa: D102
+
+    def suggest(self, count: int, strategy: str) -> tuple[Suggestion, ...]: ...  # noqa: D102
+
+    def export(  # noqa: D102
+        self,
+        out: Path,
+        format: str,  # noqa: A002
+        what: str,
+        control: Control,
+    ) -> Iterator[Event]: ...
+
+    def close(self) -> None: ...  # noqa: D102
+
+
+OpenSession = Callable[[Path], WorkSession]
+
+
+class Desk:
+    """Carries out commands on the project that is open; a `Handle` for `perform`.
+
+    Parameters
+    ----------
+    open_session : callable
+        Opens the session of a project folder.
+    """
+
+    def __init__(self, open_session: OpenSession) -> None:
+        self._open_session = open_session
+        self._session: WorkSession | None = None
+
+    def __call__(self, command: Command, control: Control) -> Iterator[Event]:
+        """Yield the events of `command`; raises what the session raises."""
+        match command:
+            case Open(project=project):
+                self.close()
+                self._session = self._open_session(Path(project))
+            case Train(request=request):
+                yield from self._opened().train(request, control)
+            case Predict(cases=cases):
+                yield from self._opened().predict(cases, control)
+            case Suggest(count=count, strategy=strategy):
+                yield SuggestionsReady(suggestions=self._opened().suggest(count, strategy))
+            case Export(out=out, format=format_, what=what):
+                yield from self._opened().export(Path(out), format_, what, control)
+
+    def _opened(self) -> WorkSession:
+        if self._session is None:
+            raise SslsegError("no project", "an open one", "Open or make a project first.")
+        return self._session
+
+    def close(self) -> None:
+        """Close the session, if one is open."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+
+class Mailbox:
+    """Commands in waiting; Stop, ShowCase and the end of the pipe overtake them.
+
+    Parameters
+    ----------
+    control : Control
+        What the work at hand looks at.
+    """
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self._waiting: deque[Command] = deque()
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def put(self, command: Command) -> list[Command]:
+        """Queue or obey a command; return those that a Stop has dropped."""
+        with self._changed:
+            dropped: list[Command] = []
+            if isinstance(command, ShowCase):
+                self.control.show(command.case)
+            elif isinstance(command, Stop):
+                self.control.stop()
+                dropped = [waiting for waiting in self._waiting if not isinstance(waiting, Open)]
+                self._waiting = deque(c for c in self._waiting if isinstance(c, Open))
+            else:
+                self._waiting.append(command)
+                self._changed.notify()
+            return dropped
+
+    def close(self) -> None:
+        """Stop the work at hand, for good."""
+        with self._changed:
+            self._closed = True
+            self.control.stop()
+            self._changed.notify()
+
+    def __iter__(self) -> Iterator[Command]:
+        """Wait for one command after the other until `close`."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    return
+                self.control.reset()
+                command = self._waiting.popleft()
+            yield command
+
+
+class Outlet:
+    """Writes events, one line each, from any thread; a broken pipe ends the work, not the save.
+
+    Parameters
+    ----------
+    stream : binary file
+        Where to.
+    broken : callable
+        Called once when nobody reads any more.
+    """
+
+    def __init__(self, stream: IO[bytes], broken: Callable[[], None]) -> None:
+        self._stream = stream
+        self._broken = broken
+        self._lock = threading.Lock()
+        self._open = True
+
+    def tell(self, event: Event) -> None:
+        """Write one event."""
+        with self._lock:
+            if not self._open:
+                return
+            try:
+                self._stream.write(EVENT.dump_json(event) + b"\n")
+                self._stream.flush()
+            except OSError:
+                self._open = False
+        if not self._open:
+            self._broken()
+
+
+def serve(
+    open_session: OpenSession,
+    stdin: IO[bytes],
+    stdout: IO[bytes],
+    greet: Callable[[], WorkerReady],
+) -> None:
+    """Take commands until `stdin` ends.
+
+    Parameters
+    ----------
+    open_session : callable
+        Opens the session of a project folder.
+    stdin, stdout : binary files
+        The pipe.
+    greet : callable
+        Gives the first event; may take seconds, while commands are already received.
+    """
+    mailbox = Mailbox(Control())
+
+    def end() -> None:
+        # faulthandler's watchdog needs no interpreter lock: it ends a process that hangs in
+        # native code too, and leaves the place where it hung in the log.
+        faulthandler.dump_traceback_later(LAST_SECONDS, exit=True)
+        mailbox.close()
+
+    outlet = Outlet(stdout, end)
+    desk = Desk(open_session)
+    threading.Thread(target=_listen, args=(stdin, mailbox, outlet, end), daemon=True).start()
+    outlet.tell(greet())
+    for command in mailbox:
+        for event in perform(desk, command, mailbox.control):
+            outlet.tell(event)
+    desk.close()
+
+
+def _listen(stdin: IO[bytes], mailbox: Mailbox, outlet: Outlet, end: Callable[[], None]) -> None:
+    for line in stdin:
+        try:
+            command = COMMAND.validate_json(line)
+        except ValidationError as error:
+            outlet.tell(
+                CommandDone(command="", message=f"Not a command: {error.errors()[0]['msg']}")
+            )
+            continue
+        for dropped in mailbox.put(command):
+            outlet.tell(CommandDone(command=dropped.kind))
+    end()
+
+
+def private_pipes() -> tuple[IO[bytes], IO[bytes]]:
+    """Take stdin and stdout for the protocol alone; return them.
+
+    Whatever a library prints goes to stderr instead, and whoever reads stdin finds it empty. On
+    Windows this also keeps a library's start-up code from waiting for the blocked read on stdin.
+    """
+    stdin, stdout = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return stdin, stdout
+
+
+def settle_in() -> None:
+    """Make way for the viewer, and let Ctrl-C in its terminal be the viewer's business."""
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        os.nice(10)
+
+
+def _greet() -> WorkerReady:
+    import torch
+
+    torch.set_num_threads(thread_count())
+    return WorkerReady(device=_device(), methods=methods())
+
+
+def _device() -> str:
+    """Return what "auto" would compute on, in words."""
+    import torch
+
+    if torch.cuda.is_available():
+        return f"cuda ({torch.cuda.get_device_name(0)})"
+    if torch.backends.mps.is_available():
+        return "mps"
+    return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def _open_session(project: Path) -> WorkSession:
+    from sslseg.session import Session
+
+    return Session(project, read_only=True)
+
+
+def main() -> None:
+    """Serve this process's own stdin and stdout."""
+    stdin, stdout = private_pipes()
+    settle_in()
+    serve(_open_session, stdin, stdout, _greet)
+
+
+if __name__ == "__main__":
+    main()
