@@ -1,0 +1,182 @@
+"""From a file's intensities to the network's: done once per case and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from skimage.transform import resize
+
+from sslseg.core.annotation import IGNORE
+from sslseg.core.control import Control
+from sslseg.core.events import Progress
+from sslseg.core.geometry import Array
+from sslseg.core.volume import CaseRecord, Volume
+from sslseg.storage.arrays import write_atomic
+from sslseg.storage.images import read_volume
+from sslseg.storage.store import ProjectStore
+
+VERSION = 1
+"""Raised when the arrays below change meaning; older cache entries are then made anew."""
+
+CLIP = (0.5, 99.5)
+AIR_HU = -500.0
+
+Spacing = tuple[float | None, float | None, float | None]
+"""Target voxel size in mm along RAS axes; None keeps the case's own."""
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """A case as the engine sees it.
+
+    Parameters
+    ----------
+    record : CaseRecord
+        The case.
+    image : ndarray of float16
+        ``(X', Y', Z')`` RAS+, z-scored, on the training grid; memory-mapped.
+    """
+
+    record: CaseRecord
+    image: npt.NDArray[np.float16]
+
+
+def normalise(data: Array, modality: str = "") -> npt.NDArray[np.float32]:
+    """Clip to robust percentiles and z-score.
+
+    Percentiles 0.5 and 99.5, mean and deviation are of the finite voxels; on CT of those denser
+    than -500 HU, so that the air around a patient does not set the scale. Non-finite voxels
+    become the lower bound; a constant volume becomes zeros.
+
+    Parameters
+    ----------
+    data : ndarray
+        ``(X, Y, Z)``, any numeric dtype.
+    modality : str
+        "CT" or "".
+    """
+    values = np.asarray(data, dtype=np.float32)
+    finite = np.isfinite(values)
+    chosen = values[finite & (values > AIR_HU)] if modality == "CT" else values[finite]
+    if chosen.size == 0:
+        return np.zeros(values.shape, np.float32)
+    low, high = np.percentile(chosen, CLIP)
+    clipped = np.clip(np.where(finite, values, low), low, high)
+    inside = np.clip(chosen, low, high)
+    deviation = float(inside.std())
+    if deviation < 1e-6:
+        return np.zeros(values.shape, np.float32)
+    return ((clipped - float(inside.mean())) / deviation).astype(np.float32)
+
+
+def grid_shape(record: CaseRecord, spacing: Spacing) -> tuple[int, int, int]:
+    """Return the case's shape on the training grid."""
+    geometry = record.geometry
+    sides = [
+        side if target is None else max(1, round(side * own / target))
+        for side, own, target in zip(geometry.shape, geometry.spacing, spacing, strict=True)
+    ]
+    return (sides[0], sides[1], sides[2])
+
+
+def resample(data: Array, shape: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Resample intensities or one probability ``(X, Y, Z)`` linearly to `shape`."""
+    if tuple(data.shape) == tuple(shape):
+        return np.asarray(data, dtype=np.float32)
+    shrinks = any(new < old for new, old in zip(shape, data.shape, strict=True))
+    resized = resize(
+        np.asarray(data, np.float32), shape, order=1, mode="edge", anti_aliasing=shrinks
+    )
+    return np.asarray(resized, dtype=np.float32)
+
+
+def resample_target(target: Array, shape: Sequence[int]) -> npt.NDArray[np.int16]:
+    """Resample a target ``(X, Y, Z)`` with IGNORE to `shape`, keeping every annotated slice.
+
+    Nearest neighbour; then each annotated voxel that no new voxel chose (a thin slice on a
+    coarser grid) is written onto its nearest new voxel if nothing is known there.
+    """
+    if tuple(target.shape) == tuple(shape):
+        return np.asarray(target, dtype=np.int16)
+    picks = [
+        np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
+        for new, old in zip(shape, target.shape, strict=True)
+    ]
+    result = np.asarray(target[np.ix_(*picks)], dtype=np.int16)
+    known = np.nonzero(target != IGNORE)
+    places = tuple(
+        np.minimum(((index + 0.5) * new / old).astype(int), new - 1)
+        for index, new, old in zip(known, shape, target.shape, strict=True)
+    )
+    free = result[places] == IGNORE
+    result[tuple(place[free] for place in places)] = target[known][free]
+    return result
+
+
+def prepare(record: CaseRecord, volume: Volume, spacing: Spacing) -> npt.NDArray[np.float16]:
+    """Return the case's image on the training grid, float16 ``(X', Y', Z')``."""
+    image = normalise(volume.data, volume.modality)
+    return resample(image, grid_shape(record, spacing)).astype(np.float16)
+
+
+def cache_file(project: Path, record: CaseRecord, spacing: Spacing) -> Path:
+    """Return where the prepared image of a case is kept; the name says all it depends on."""
+    key = json.dumps([VERSION, record.sha256, spacing, record.modality])
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    return project / "cache" / f"{record.name}-{digest}.npy"
+
+
+def load_prepared(store: ProjectStore, record: CaseRecord, spacing: Spacing) -> PreparedCase:
+    """Return a case from the cache, preparing it first where it is missing or damaged."""
+    path = cache_file(store.path, record, spacing)
+    image = _read_cached(path, grid_shape(record, spacing))
+    if image is None:
+        made = prepare(record, read_volume(store.source_path(record.name)), spacing)
+        _write_cached(path, made)
+        image = _read_cached(path, made.shape)
+    return PreparedCase(record, made if image is None else image)
+
+
+def prepare_all(
+    store: ProjectStore, records: Sequence[CaseRecord], spacing: Spacing, control: Control
+) -> Iterator[Progress]:
+    """Fill the cache, reporting each case; stops between cases.
+
+    Raises
+    ------
+    Cancelled
+        When the control asks for it.
+    SslsegError
+        When a source vanished or cannot be read.
+    """
+    missing = [r for r in records if not cache_file(store.path, r, spacing).exists()]
+    for done, record in enumerate(missing):
+        control.check()
+        load_prepared(store, record, spacing)
+        yield Progress(task="Preparing volumes", done=done + 1, total=len(missing))
+
+
+def _read_cached(path: Path, shape: Sequence[int]) -> Any:
+    if not path.exists():
+        return None
+    try:
+        image = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError):
+        return None
+    return image if image.shape == tuple(shape) and image.dtype == np.float16 else None
+
+
+def _write_cached(path: Path, image: npt.NDArray[np.float16]) -> None:
+    from io import BytesIO
+
+    buffer = BytesIO()
+    np.save(buffer, image, allow_pickle=False)
+    path.parent.mkdir(exist_ok=True)
+    write_atomic(path, buffer.getvalue())

@@ -1,0 +1,164 @@
+"""Two-stream sampling: items around annotated voxels, and items from anywhere.
+
+Every batch follows from (seed, step) alone, so no sampler state exists to lose: a resumed run
+draws what the uninterrupted one would have drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sslseg.core.annotation import IGNORE
+from sslseg.data.batch import Batch
+from sslseg.data.slabs import crop, slab
+
+CLASS_CENTRED = 0.5
+"""Share of labelled items centred on a voxel of a random class instead of any annotated voxel."""
+
+
+@dataclass(frozen=True)
+class PatchPlan:
+    """The shape of the items.
+
+    Parameters
+    ----------
+    axis : int or None
+        In 2.5-D the RAS axis across which slices are cut; None in 3-D.
+    context : int
+        Neighbouring slices as channels; 1 in 3-D.
+    patch : tuple of int
+        ``(H, W)`` or ``(X, Y, Z)``.
+    labelled, unlabelled : int
+        Items of each stream in a batch.
+    """
+
+    axis: int | None
+    context: int
+    patch: tuple[int, ...]
+    labelled: int
+    unlabelled: int
+
+
+@dataclass(frozen=True)
+class TrainingCase:
+    """One case on the training grid.
+
+    Parameters
+    ----------
+    name : str
+        The case.
+    image : ndarray of float16
+        ``(X, Y, Z)``.
+    target : ndarray of int16 or None
+        ``(X, Y, Z)`` with IGNORE; None where nothing is annotated.
+    """
+
+    name: str
+    image: npt.NDArray[np.float16]
+    target: npt.NDArray[np.int16] | None
+
+    @cached_property
+    def annotated(self) -> npt.NDArray[np.intp]:
+        """Indices ``(N, 3)`` of all annotated voxels."""
+        if self.target is None:
+            return np.empty((0, 3), np.intp)
+        return np.argwhere(self.target != IGNORE)
+
+    @cached_property
+    def by_class(self) -> dict[int, npt.NDArray[np.intp]]:
+        """Rows of `annotated` of each class that occurs, background included."""
+        if self.target is None:
+            return {}
+        values = self.target[tuple(self.annotated.T)]
+        return {int(v): np.nonzero(values == v)[0] for v in np.unique(values)}
+
+
+Item = tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]
+"""Image ``(Cin, *patch)`` and target ``(*patch)``."""
+
+
+class Sampler:
+    """Draws batches.
+
+    Parameters
+    ----------
+    cases : sequence of TrainingCase
+        All volumes, annotated or not.
+    plan : PatchPlan
+        Shape and number of the items.
+    seed : int
+        Together with the step, the source of every draw.
+
+    Raises
+    ------
+    ValueError
+        When no case has an annotated voxel.
+    """
+
+    def __init__(self, cases: Sequence[TrainingCase], plan: PatchPlan, seed: int) -> None:
+        self.cases = tuple(cases)
+        self.plan = plan
+        self.seed = seed
+        self.annotated = [case for case in self.cases if len(case.annotated)]
+        if not self.annotated:
+            raise ValueError("no annotated voxel in any case")
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of one step, on the CPU."""
+        rng = np.random.default_rng((self.seed, step))
+        items = [self._labelled(rng) for _ in range(self.plan.labelled)]
+        items += [self._anywhere(rng) for _ in range(self.plan.unlabelled)]
+        x = torch.from_numpy(np.stack([image for image, _ in items]))
+        y = torch.from_numpy(np.stack([target for _, target in items]).astype(np.int64))
+        return Batch(x, y, self.plan.labelled)
+
+    def _labelled(self, rng: np.random.Generator) -> Item:
+        """Draw an item that holds at least one annotated voxel."""
+        case = self.annotated[rng.integers(len(self.annotated))]
+        rows: npt.NDArray[np.intp] | None = None
+        if rng.random() < CLASS_CENTRED:
+            classes = sorted(case.by_class)
+            rows = case.by_class[classes[rng.integers(len(classes))]]
+        pick = rng.integers(len(case.annotated)) if rows is None else rows[rng.integers(len(rows))]
+        return self._item(rng, case, case.annotated[pick])
+
+    def _anywhere(self, rng: np.random.Generator) -> Item:
+        case = self.cases[rng.integers(len(self.cases))]
+        centre = np.array([rng.integers(side) for side in case.image.shape])
+        return self._item(rng, case, centre)
+
+    def _item(
+        self, rng: np.random.Generator, case: TrainingCase, centre: npt.NDArray[np.intp]
+    ) -> Item:
+        """Cut the patch that holds voxel `centre` at a random place inside it."""
+        axes = [axis for axis in range(3) if axis != self.plan.axis]
+        sides = [case.image.shape[axis] for axis in axes]
+        start = [
+            _start(rng, int(centre[axis]), side, length)
+            for axis, side, length in zip(axes, sides, self.plan.patch, strict=True)
+        ]
+        if self.plan.axis is None:
+            image, target = case.image[None], case.target
+        else:
+            index = int(centre[self.plan.axis])
+            image = slab(case.image, self.plan.axis, index, self.plan.context)
+            target = None if case.target is None else case.target.take(index, self.plan.axis)
+        x = np.asarray(crop(image, start, self.plan.patch, "edge"), np.float32)
+        if target is None:
+            return x, np.full(self.plan.patch, IGNORE, np.int16)
+        return x, np.asarray(crop(target, start, self.plan.patch, IGNORE), np.int16)
+
+
+def _start(rng: np.random.Generator, centre: int, side: int, length: int) -> int:
+    """Return where a patch of `length` begins so that it holds `centre` and stays inside."""
+    if side <= length:
+        return -((length - side) // 2)
+    low = max(0, centre - length + 1)
+    high = min(centre, side - length)
+    return int(rng.integers(low, high + 1))

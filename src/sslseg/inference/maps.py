@@ -1,0 +1,95 @@
+"""Probability, uncertainty and confidence of some voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sslseg.losses.consistency import mutual_information
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Arrays over one grid of voxels ``S``.
+
+    Parameters
+    ----------
+    probability : ndarray of float32
+        ``(C, *S)``, mean of the members.
+    entropy, information : ndarray of float32
+        ``(*S)`` in [0, 1]: entropy of the mean over ln C, and its part due to disagreement.
+    confidence : ndarray of float32 or None
+        ``(*S)`` in [0, 1]: the critic's sigmoid.
+    """
+
+    probability: Floats
+    entropy: Floats
+    information: Floats
+    confidence: Floats | None
+
+    def slice(self, axis: int, index: int) -> Maps:
+        """Return one slice across spatial `axis`."""
+        confidence = None if self.confidence is None else self.confidence.take(index, axis)
+        return Maps(
+            self.probability.take(index, axis + 1),
+            self.entropy.take(index, axis),
+            self.information.take(index, axis),
+            confidence,
+        )
+
+    def at(self, index: int) -> Maps:
+        """Return the slice `index` of the first spatial axis."""
+        return self.slice(0, index)
+
+    def moved(self, axis: int) -> Maps:
+        """Return the maps with the first spatial axis moved to `axis`."""
+        confidence = None if self.confidence is None else np.moveaxis(self.confidence, 0, axis)
+        return Maps(
+            np.moveaxis(self.probability, 1, axis + 1),
+            np.moveaxis(self.entropy, 0, axis),
+            np.moveaxis(self.information, 0, axis),
+            confidence,
+        )
+
+    @staticmethod
+    def concatenate(pieces: Sequence[Maps]) -> Maps:
+        """Join maps along the first spatial axis."""
+        if len(pieces) == 1:
+            return pieces[0]
+        beliefs = [piece.confidence for piece in pieces if piece.confidence is not None]
+        return Maps(
+            np.concatenate([piece.probability for piece in pieces], axis=1),
+            np.concatenate([piece.entropy for piece in pieces]),
+            np.concatenate([piece.information for piece in pieces]),
+            np.concatenate(beliefs) if beliefs else None,
+        )
+
+
+def maps_of(stacked: Tensor, classes: int, has_critic: bool) -> Maps:
+    """Return the maps of stacked outputs.
+
+    Members are averaged over windows first; entropy and mutual information are of the averaged
+    members.
+
+    Parameters
+    ----------
+    stacked : Tensor
+        ``(M * C, *S)``, members one after the other, then one channel of critic logits if any.
+    classes : int
+        C, background included.
+    has_critic : bool
+        Whether the last channel is the critic's.
+    """
+    logits = stacked[-1] if has_critic else None
+    probabilities = stacked[:-1] if has_critic else stacked
+    members = [part.unsqueeze(0) for part in probabilities.split(classes)]
+    mean, total, information = mutual_information(members)
+    confidence = None if logits is None else torch.sigmoid(logits).numpy()
+    return Maps(mean[0].numpy(), total[0, 0].numpy(), information[0, 0].numpy(), confidence)

@@ -1,0 +1,37 @@
+"""The EMA teacher."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+@torch.no_grad()
+def update_teacher(teacher: nn.Module, student: nn.Module, step: int, decay: float) -> None:
+    """Move `teacher` towards `student` (Tarvainen & Valpola 2017, eq. 1, with warm-up).
+
+    The decay is ``min(1 - 1 / (step + 1), decay)``: at step 0 the teacher becomes a copy. All
+    floating tensors are averaged, batch-norm statistics included, else a teacher in eval mode
+    would use statistics of other weights (methods.md B4, pitfall 1); integer buffers are copied.
+
+    Parameters
+    ----------
+    teacher, student : Module
+        Of the same architecture.
+    step : int
+        Optimiser steps done before this one.
+    decay : float
+        In [0, 1).
+    """
+    alpha = min(1.0 - 1.0 / (step + 1), decay)
+    theirs = student.state_dict()
+    for name, mine in teacher.state_dict().items():
+        if mine.is_floating_point():
+            mine.lerp_(theirs[name], 1.0 - alpha)
+        else:
+            mine.copy_(theirs[name])
+
+
+def freeze(network: nn.Module) -> nn.Module:
+    """Put a network that is never optimised into eval mode, without gradients; return it."""
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,105 @@
+"""The discriminator that rides along with any method (AdvSemiSeg, methods.md A5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sslseg.core.prediction import CriticHealth
+from sslseg.losses.adversarial import bce_logits, soften
+from sslseg.losses.masked import annotated, one_hot
+from sslseg.losses.ramps import Ramp
+from sslseg.training.settings import CriticParams
+
+EVERY = 2
+"""Optimiser steps of the segmentor for each one of a critic that only watches."""
+
+HEALTHY = (0.6, 0.95)
+
+
+@dataclass(frozen=True)
+class RidingCritic:
+    """A pixel discriminator with its optimiser.
+
+    Truth is softened by the prediction, so that it cannot be told by being one-hot; voxels that
+    nobody annotated hold the prediction in both maps and are masked in both losses.
+    """
+
+    net: nn.Module
+    optimiser: torch.optim.Optimizer
+    params: CriticParams
+
+    def adversarial(self, logits: Tensor) -> Tensor:
+        """Return the segmentor's term: its map should look like truth (non-saturating)."""
+        return bce_logits(self.net(torch.softmax(logits.float(), dim=1)), real=1.0)
+
+    def ramp(self) -> Ramp:
+        """Return the weight of the adversarial term over the run."""
+        p = self.params
+        return Ramp(weight=p.critic_weight, start=p.critic_start, length=0.2, shape="sigmoid")
+
+    def due(self, step: int) -> bool:
+        """Tell whether the critic learns at this step."""
+        return self.params.critic_weight > 0 or step % EVERY == 0
+
+    def learn(self, logits: Tensor, y: Tensor) -> float | None:
+        """Take one optimiser step on the detached outputs of the segmentor's step.
+
+        Parameters
+        ----------
+        logits, y : Tensor
+            ``(B, C, *S)`` and ``(B, *S)`` with IGNORE.
+
+        Returns
+        -------
+        float or None
+            Its loss, about 0.69 when it knows nothing; None where nothing was annotated.
+        """
+        known = annotated(y).unsqueeze(1)
+        rows = known.flatten(1).any(1)
+        if not bool(rows.any()):
+            return None
+        p = torch.softmax(logits[rows].detach().float(), dim=1)
+        mask = known[rows]
+        real = soften(one_hot(y[rows], p.shape[1]), p, mask)
+        d_real, d_fake = self.net(torch.cat([real, p])).chunk(2)
+        w = mask.float()
+        loss = 0.5 * (bce_logits(d_real, 1.0, w) + bce_logits(d_fake, 0.0, w))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return float(loss.detach())
+
+
+def auc(positive: npt.NDArray[np.floating], negative: npt.NDArray[np.floating]) -> float | None:
+    """Return the area under the ROC curve by the rank sum; None where a group is empty."""
+    from scipy.stats import rankdata
+
+    if not len(positive) or not len(negative):
+        return None
+    ranks = rankdata(np.concatenate([positive, negative]))
+    low = len(positive) * (len(positive) + 1) / 2
+    return float((ranks[: len(positive)].sum() - low) / (len(positive) * len(negative)))
+
+
+def judge(value: float | None, held_out: bool) -> CriticHealth:
+    """Say in words whether an AUC makes the confidence layer believable."""
+    where = "held-out" if held_out else "training"
+    if value is None:
+        words = "The discriminator could not be judged: no annotated slice holds foreground yet."
+        return CriticHealth(auc=None, healthy=False, words=words)
+    figure = f"AUC {value:.2f} on {where} slices"
+    if value < HEALTHY[0]:
+        words = f"Do not rely on confidence yet: the discriminator cannot tell truth from prediction ({figure})."
+    elif value > HEALTHY[1]:
+        words = (
+            f"Do not rely on confidence: the discriminator tells them apart too easily ({figure})."
+        )
+    else:
+        words = f"Confidence is usable: the discriminator tells truth from prediction ({figure})."
+    healthy = HEALTHY[0] <= value <= HEALTHY[1]
+    return CriticHealth(auc=round(value, 4), healthy=healthy and held_out, words=words)

@@ -1,0 +1,230 @@
+"""Auto-configuration: from spacings, shapes, annotated planes and the device to a plan."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+from pydantic import BaseModel, ConfigDict
+
+from sslseg.core.geometry import Plane
+from sslseg.core.volume import CaseRecord
+from sslseg.data.preprocessing import Spacing, grid_shape
+from sslseg.data.sampling import PatchPlan
+from sslseg.networks.factory import NetworkSpec
+from sslseg.training.device import Device
+from sslseg.training.settings import TrainingParams
+
+ANISOTROPIC = 2.5
+"""Ratio of voxel sizes from which slices are thick and 3-D convolutions waste them."""
+
+SAME_SPACING = 0.15
+"""Relative difference below which a case keeps its own grid."""
+
+PIXELS_CPU, PIXELS_GPU = 192 * 192, 384 * 384
+VOXELS_CPU, VOXELS_GPU = 64 * 64 * 64, 128 * 128 * 128
+MINUTES_CPU, MINUTES_GPU = 4.0, 2.0
+
+
+class Plan(BaseModel):
+    """Everything that fixes a training besides method, seed and length.
+
+    Parameters
+    ----------
+    network : NetworkSpec
+        Of each segmentor.
+    spacing : tuple of float or None
+        Training grid in mm along RAS axes; None keeps a case's own.
+    axis : int or None
+        2.5-D: the axis across which slices are cut; None in 3-D.
+    context, patch, labelled, unlabelled
+        As in `PatchPlan`.
+    learning_rate, weight_decay : float
+        Of AdamW.
+    words : tuple of str
+        What was chosen and why, for the screen.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    network: NetworkSpec
+    spacing: Spacing
+    axis: int | None
+    context: int
+    patch: tuple[int, ...]
+    labelled: int
+    unlabelled: int
+    learning_rate: float
+    weight_decay: float
+    words: tuple[str, ...]
+
+    @property
+    def patches(self) -> PatchPlan:
+        """The sampler's part of the plan."""
+        return PatchPlan(self.axis, self.context, self.patch, self.labelled, self.unlabelled)
+
+
+def make_plan(
+    cases: Sequence[CaseRecord],
+    planes: Counter[Plane],
+    classes: int,
+    device: Device,
+    params: TrainingParams,
+) -> Plan:
+    """Choose network, grid, patch, batch and width.
+
+    Parameters
+    ----------
+    cases : sequence of CaseRecord
+        All cases of the project.
+    planes : Counter of Plane
+        How many slices are annotated in each plane.
+    classes : int
+        With background.
+    device : Device
+        Where it will run.
+    params : TrainingParams
+        What the user fixed.
+    """
+    spacing, spacing_words = choose_spacing(cases)
+    axis, axis_words = choose_axis(cases, planes, params)
+    shapes = [grid_shape(case, spacing) for case in cases]
+    if axis is None:
+        sides = [max(shape[a] for shape in shapes) for a in range(3)]
+        budget = VOXELS_CPU if device.is_cpu else VOXELS_GPU
+    else:
+        sides = [max(shape[a] for shape in shapes) for a in range(3) if a != axis]
+        budget = PIXELS_CPU if device.is_cpu else PIXELS_GPU
+    context = 1 if axis is None else _odd(min(params.context, min(s[axis] for s in shapes)))
+    network = _network(sides, budget, context, classes, device, params)
+    patch = _patch(sides, budget, network.divisor)
+    labelled = params.batch or _batch(patch, device)
+    words = (
+        axis_words,
+        spacing_words,
+        f"Patches of {' x '.join(map(str, patch))} voxels, {labelled} labelled and {labelled} "
+        f"unlabelled in a batch; {network.channels[0]} to {network.channels[-1]} features.",
+        "Mixed precision." if device.amp is not None else "Single precision.",
+    )
+    return Plan(
+        network=network,
+        spacing=spacing,
+        axis=axis,
+        context=context,
+        patch=patch,
+        labelled=labelled,
+        unlabelled=labelled,
+        learning_rate=params.learning_rate,
+        weight_decay=params.weight_decay,
+        words=words,
+    )
+
+
+def default_minutes(device: Device) -> float:
+    """Return how long to train when nobody says."""
+    return MINUTES_CPU if device.is_cpu else MINUTES_GPU
+
+
+def choose_spacing(cases: Sequence[CaseRecord]) -> tuple[Spacing, str]:
+    """Return the median voxel size along each axis where cases differ, None where they agree.
+
+    The coarse axis of thick slices always keeps each case's own slices: resampling it would
+    invent or drop annotated slices.
+    """
+    medians = [median(case.geometry.spacing[axis] for case in cases) for axis in range(3)]
+    chosen: list[float | None] = []
+    for axis, middle in enumerate(medians):
+        spread = max(abs(case.geometry.spacing[axis] / middle - 1) for case in cases)
+        thick = middle > ANISOTROPIC * min(medians)
+        chosen.append(None if thick or spread <= SAME_SPACING else round(middle, 4))
+    if chosen == [None, None, None]:
+        return (None, None, None), "Every volume keeps its own voxels."
+    grid = " x ".join("own" if c is None else f"{c:g}" for c in chosen)
+    return (chosen[0], chosen[1], chosen[2]), f"Volumes are brought to {grid} mm."
+
+
+def choose_axis(
+    cases: Sequence[CaseRecord], planes: Counter[Plane], params: TrainingParams
+) -> tuple[int | None, str]:
+    """Return the slice axis of a 2.5-D network, or None for 3-D, and why."""
+    thick = median(case.geometry.anisotropy() for case in cases) > ANISOTROPIC
+    coarse = Counter(_coarse_axis(case) for case in cases).most_common(1)[0][0]
+    used = planes.most_common(1)[0][0] if planes else Plane.AXIAL
+    fixed = None if params.plane == "auto" else Plane(params.plane)
+    if params.dimensions == "3d":
+        return None, "3-D network, as asked."
+    if params.dimensions == "2.5d" or fixed is not None:
+        plane = fixed or (Plane.of_axis(coarse) if thick else used)
+        return plane.axis, f"2.5-D network on {plane} slices, as asked."
+    if thick:
+        plane = Plane.of_axis(coarse)
+        return plane.axis, f"2.5-D network on {plane} slices, since slices are thick."
+    if len(planes) > 1 and planes[used] < 0.7 * planes.total():
+        return None, "3-D network, since slices are labelled in several planes."
+    return used.axis, f"2.5-D network on {used} slices, since most labels lie in that plane."
+
+
+def _coarse_axis(case: CaseRecord) -> int:
+    spacing = case.geometry.spacing
+    return spacing.index(max(spacing))
+
+
+def _odd(count: int) -> int:
+    return max(1, count if count % 2 else count - 1)
+
+
+def _network(
+    sides: Sequence[int],
+    budget: int,
+    context: int,
+    classes: int,
+    device: Device,
+    params: TrainingParams,
+) -> NetworkSpec:
+    """Halve each axis while its patch side stays at 6 or more, at most four times."""
+    dims = len(sides)
+    bounded = _bounded(sides, budget)
+    strides: list[tuple[int, ...]] = []
+    left = [float(side) for side in bounded]
+    while len(strides) < 4 and max(left) >= 12:
+        stride = tuple(2 if side >= 12 else 1 for side in left)
+        left = [math.ceil(side / step) for side, step in zip(left, stride, strict=True)]
+        strides.append(stride)
+    strides = strides or [(1,) * dims]
+    width = params.width or (32 if device.is_cpu or dims == 3 else 48)
+    channels = tuple(min(width * 2**level, 320) for level in range(len(strides) + 1))
+    return NetworkSpec(
+        dims=dims,
+        in_channels=context,
+        classes=classes,
+        channels=channels,
+        strides=tuple(strides),
+        dropout=params.dropout,
+    )
+
+
+def _bounded(sides: Sequence[int], budget: int) -> list[int]:
+    """Shrink the longest sides until the patch holds at most `budget` voxels."""
+    cut = list(sides)
+    while math.prod(cut) > budget:
+        cut[cut.index(max(cut))] -= 1
+    return cut
+
+
+def _patch(sides: Sequence[int], budget: int, divisor: Sequence[int]) -> tuple[int, ...]:
+    """Round the bounded sides up to the network's divisor."""
+    return tuple(
+        math.ceil(side / step) * step
+        for side, step in zip(_bounded(sides, budget), divisor, strict=True)
+    )
+
+
+def _batch(patch: Sequence[int], device: Device) -> int:
+    """Return the labelled items of a batch: about 40,000 voxels on a CPU, more on a GPU."""
+    voxels = math.prod(patch)
+    if len(patch) == 3:
+        room = 2 * VOXELS_CPU if device.is_cpu else min(4 * VOXELS_GPU, device.memory // 3000)
+        return int(min(8, max(2, room // (2 * voxels))))
+    room = 16 * 48 * 48 if device.is_cpu else min(32 * 256 * 256, device.memory // 6000)
+    return int(min(32, max(4, room // voxels)))

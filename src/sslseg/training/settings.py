@@ -1,0 +1,102 @@
+"""Parameters that every method shares: the plan's and the riding discriminator's."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ADVANCED = {"advanced": True}
+
+
+class TrainingParams(BaseModel):
+    """What the planner chooses unless told otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    dimensions: Literal["auto", "2.5d", "3d"] = Field(
+        "auto", description="Slices with their neighbours (2.5d) or whole boxes (3d)."
+    )
+    plane: Literal["auto", "sagittal", "coronal", "axial"] = Field(
+        "auto", description="The plane that a 2.5d network reads.", json_schema_extra=ADVANCED
+    )
+    context: int = Field(
+        9,
+        ge=1,
+        le=31,
+        description="Neighbouring slices that a 2.5d network sees, itself included.",
+        json_schema_extra=ADVANCED,
+    )
+    width: int = Field(
+        0,
+        ge=0,
+        le=128,
+        description="Features of the first level; 0 lets the planner choose.",
+        json_schema_extra=ADVANCED,
+    )
+    batch: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Labelled items in a batch; 0 lets the planner choose.",
+        json_schema_extra=ADVANCED,
+    )
+    learning_rate: float = Field(
+        6e-3,
+        gt=0,
+        le=1,
+        description="Of AdamW; falls to 0 over the run.",
+        json_schema_extra=ADVANCED,
+    )
+    weight_decay: float = Field(
+        1e-2, ge=0, le=1, description="Of AdamW.", json_schema_extra=ADVANCED
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        le=0.9,
+        description="Share of features dropped in each block.",
+        json_schema_extra=ADVANCED,
+    )
+    mirror: bool = Field(
+        False,
+        description="Also learn from mirrored patients; wrong where left and right differ.",
+        json_schema_extra=ADVANCED,
+    )
+    warp: float = Field(
+        1.0,
+        ge=0,
+        le=3,
+        description="Strength of the random deformations; 0 turns them off.",
+        json_schema_extra=ADVANCED,
+    )
+    validation: bool = Field(
+        True,
+        description="Keep the held-out slices out of training and measure Dice on them.",
+        json_schema_extra=ADVANCED,
+    )
+
+
+class CriticParams(BaseModel):
+    """The pixel discriminator that can ride along with every method."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    critic: bool = Field(
+        True, description="Train a discriminator; its belief is the confidence layer."
+    )
+    critic_weight: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        json_schema_extra=ADVANCED,
+        description="How strongly it also pushes the model (adversarial term); 0: it only watches.",
+    )
+    critic_start: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Share of the run before it pushes.",
+        json_schema_extra=ADVANCED,
+    )
+    critic_learning_rate: float = Field(
+        1e-3, gt=0, le=0.1, description="Of its Adam.", json_schema_extra=ADVANCED
+    )

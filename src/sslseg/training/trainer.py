@@ -1,0 +1,268 @@
+"""Networks, optimiser and one step: everything that a checkpoint holds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from sslseg.data.sampling import Sampler
+from sslseg.data.views import Views
+from sslseg.data.warp import WarpRange
+from sslseg.inference.predictor import Predictor
+from sslseg.losses.ramps import poly
+from sslseg.methods.base import Method, MethodParams, optimised
+from sslseg.networks.discriminators import PixelDiscriminator
+from sslseg.networks.factory import build, memory_format
+from sslseg.training.critic import RidingCritic
+from sslseg.training.device import Device
+from sslseg.training.planner import Plan
+from sslseg.training.settings import CriticParams, TrainingParams
+
+CLIP_NORM = 12.0
+WARM_UP_STEPS = 20
+BAD_STEPS_ALLOWED = 20
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one step tells: the weighted terms by name, and the learning rate used."""
+
+    terms: dict[str, float]
+    learning_rate: float
+
+
+class Diverged(Exception):
+    """Raised when the loss was not finite for too many steps in a row."""
+
+
+@dataclass
+class Trainer:
+    """One model in training.
+
+    Parameters
+    ----------
+    method : Method
+        Gives networks and terms.
+    plan : Plan
+        Fixes shapes and optimiser.
+    device : Device
+        Where it runs.
+    seed : int
+        With the step, the source of every random draw.
+    training, critic : params
+        Shared parameters.
+    """
+
+    method: Method[MethodParams]
+    plan: Plan
+    device: Device
+    seed: int
+    training: TrainingParams
+    critic_params: CriticParams
+    step_count: int = 0
+    nets: dict[str, nn.Module] = field(init=False)
+    optimiser: torch.optim.Optimizer = field(init=False)
+    critic: RidingCritic | None = field(init=False)
+    scaler: torch.amp.GradScaler = field(init=False)
+    _bad_in_a_row: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        """Build everything from the seed."""
+        torch.manual_seed(step_seed(self.seed, -1))
+        layout = memory_format(self.plan.network.dims)
+        nets = self.method.build(lambda: build(self.plan.network))
+        self.nets = {
+            name: net.to(self.device.torch, memory_format=layout) for name, net in nets.items()
+        }
+        self.optimiser = torch.optim.AdamW(
+            [p for net in optimised(self.nets).values() for p in net.parameters()],
+            lr=self.plan.learning_rate,
+            weight_decay=self.plan.weight_decay,
+        )
+        self.scaler = torch.amp.GradScaler(
+            self.device.torch.type, enabled=self.device.amp is torch.float16
+        )
+        self.critic = self._make_critic() if self.critic_params.critic else None
+
+    def _make_critic(self) -> RidingCritic:
+        net = PixelDiscriminator(self.plan.network.dims, self.plan.network.classes)
+        net = net.to(self.device.torch)
+        rate = self.critic_params.critic_learning_rate
+        optimiser = torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.99))
+        return RidingCritic(net, optimiser, self.critic_params)
+
+    def step(self, sampler: Sampler, fraction: float) -> StepReport:
+        """Take one optimiser step (methods.md F3).
+
+        Parameters
+        ----------
+        sampler : Sampler
+            Draws this step's batch.
+        fraction : float
+            Done share of the run, in [0, 1]; sets ramps and learning rate.
+
+        Raises
+        ------
+        Diverged
+            When the loss was not finite for 20 steps in a row. Such steps change nothing.
+        """
+        seed = step_seed(self.seed, self.step_count)
+        torch.manual_seed(seed)
+        views = Views(torch.Generator().manual_seed(seed), self._span(), self._flips())
+        layout = memory_format(self.plan.network.dims)
+        batch = sampler.batch(self.step_count).to(self.device.torch, layout)
+        if self.training.warp > 0:
+            batch = views.augmented(batch)
+        rate = self._set_learning_rate(fraction)
+        for net in optimised(self.nets).values():
+            net.train()
+        with self._autocast():
+            out = self.method.step(batch, views, self.nets, fraction)
+            terms = dict(out.terms)
+            ramps = self.method.ramps()
+            if self.critic is not None and self.critic.ramp()(fraction) > 0:
+                terms["adversarial"] = self.critic.adversarial(out.logits)
+                ramps = {**ramps, "adversarial": self.critic.ramp()}
+        weighted = {n: t * (ramps[n](fraction) if n in ramps else 1.0) for n, t in terms.items()}
+        if self._descend(torch.stack([t.float() for t in weighted.values()]).sum()):
+            self.method.after_step(self.nets, self.step_count)
+        report = {name: float(term.detach()) for name, term in weighted.items()}
+        if self.critic is not None and self.critic.due(self.step_count):
+            loss = self.critic.learn(out.logits, out.y)
+            report.update({} if loss is None else {"critic": loss})
+        self.step_count += 1
+        return StepReport(report, rate)
+
+    def _descend(self, total: Tensor) -> bool:
+        """Go one step down; tell whether it counted."""
+        self.optimiser.zero_grad(set_to_none=True)
+        if not bool(torch.isfinite(total)):
+            return self._skip()
+        self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimiser)
+        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
+        norm = nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+        if not self.scaler.is_enabled() and not bool(torch.isfinite(norm)):
+            return self._skip()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self._bad_in_a_row = 0
+        return True
+
+    def _skip(self) -> bool:
+        self._bad_in_a_row += 1
+        if self._bad_in_a_row >= BAD_STEPS_ALLOWED:
+            raise Diverged
+        return False
+
+    def _set_learning_rate(self, fraction: float) -> float:
+        warm = min(1.0, (self.step_count + 1) / WARM_UP_STEPS)
+        rate = self.plan.learning_rate * poly(fraction) * warm
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.device.torch.type, self.device.amp, enabled=self.device.amp is not None
+        )
+
+    def _span(self) -> WarpRange:
+        full, strength = WarpRange(), self.training.warp
+        return WarpRange(
+            rotation=full.rotation * strength,
+            scale=full.scale * strength,
+            shear=full.shear * strength,
+            shift=full.shift * strength,
+            elastic=full.elastic * strength,
+            control_points=full.control_points,
+        )
+
+    def _flips(self) -> tuple[bool, ...]:
+        """Mirroring turns left into right: only the sagittal axis, and only if asked."""
+        axes = [axis for axis in range(3) if axis != self.plan.axis]
+        return tuple(self.training.mirror and axis == 0 for axis in axes)
+
+    def predictor(self) -> Predictor:
+        """Return a predictor with the networks as they are now, in eval mode."""
+        for net in self.nets.values():
+            net.eval()
+        plan = self.plan
+        return Predictor(
+            members=lambda x: self.method.members(self.nets, x),
+            critic=None if self.critic is None else self.critic.net.eval(),
+            classes=plan.network.classes,
+            axis=plan.axis,
+            context=plan.context,
+            patch=plan.patch,
+            device=self.device.torch,
+            amp=self.device.amp,
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all tensors of networks, critic and optimisers by name, on the CPU."""
+        tensors = {
+            f"net.{name}.{key}": value
+            for name, net in self.nets.items()
+            for key, value in net.state_dict().items()
+        }
+        tensors |= _optimiser_state("optimiser", self.optimiser)
+        if self.critic is not None:
+            tensors |= {f"critic.{k}": v for k, v in self.critic.net.state_dict().items()}
+            tensors |= _optimiser_state("critic_optimiser", self.critic.optimiser)
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+    def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over weights where names and shapes agree: the warm start of a new round."""
+        for name, net in self.nets.items():
+            _load(net, f"net.{name}.", tensors)
+        if self.critic is not None:
+            _load(self.critic.net, "critic.", tensors)
+
+    def load_state(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Continue exactly where `state` was taken, after `step` steps."""
+        self.load_weights(tensors)
+        _load_optimiser(self.optimiser, "optimiser", tensors)
+        if self.critic is not None:
+            _load_optimiser(self.critic.optimiser, "critic_optimiser", tensors)
+        self.step_count = step
+
+
+def step_seed(seed: int, step: int) -> int:
+    """Return a seed that follows from (seed, step) alone and spreads over 63 bits."""
+    digest = hashlib.blake2b(f"{seed}/{step}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % (2**63 - 1)
+
+
+def _load(net: nn.Module, prefix: str, tensors: Mapping[str, Tensor]) -> None:
+    mine = net.state_dict()
+    fitting = {
+        key: tensors[prefix + key]
+        for key, value in mine.items()
+        if prefix + key in tensors and tensors[prefix + key].shape == value.shape
+    }
+    net.load_state_dict({**mine, **fitting})
+
+
+def _optimiser_state(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{prefix}.{index}.{key}": torch.as_tensor(value)
+        for index, entry in optimiser.state_dict()["state"].items()
+        for key, value in entry.items()
+    }
+
+
+def _load_optimiser(
+    optimiser: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor]
+) -> None:
+    found: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(prefix + "."):
+            index, key = name.removeprefix(prefix + ".").split(".", 1)
+            found.setdefault(int(index), {})[key] = tensor
+    state = optimiser.state_dict()
+    optimiser.load_state_dict({**state, "state": found})
