@@ -1,0 +1,187 @@
+"""One writer for each project, on one computer or on a network share.
+
+A file made with O_EXCL names the holder; its modification time is the heartbeat. Locks of the
+file system are not used, since network shares do not keep them.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict
+
+from sslseg.core.errors import SslsegError
+
+LEASE = "project.lease"
+_STALE_SECONDS = 120.0
+_HEARTBEAT_SECONDS = 30.0
+
+
+class LeaseHolder(BaseModel):
+    """Who may write to a project."""
+
+    model_config = ConfigDict(frozen=True)
+    host: str
+    pid: int
+    user: str
+    started: float
+    token: str
+
+    @classmethod
+    def here(cls) -> LeaseHolder:
+        """Describe this process, with a token of its own."""
+        return cls(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            user=user_name(),
+            started=time.time(),
+            token=uuid4().hex,
+        )
+
+    def words(self) -> str:
+        """Return who it is, for the screen."""
+        since = time.strftime("%d %b %H:%M", time.localtime(self.started))
+        return f"{self.user} on {self.host} (process {self.pid}, since {since})"
+
+
+class Lease:
+    """The right to write, kept alive by a heartbeat until it is released."""
+
+    def __init__(self, path: Path, holder: LeaseHolder) -> None:
+        self._path = path
+        self.holder = holder
+        self._ended = threading.Event()
+        threading.Thread(target=self._beat, name="sslseg-lease", daemon=True).start()
+
+    def renew(self) -> bool:
+        """Renew the heartbeat; False if another process holds the lease by now."""
+        if read_holder(self._path) != self.holder:
+            return False
+        try:
+            os.utime(self._path)
+        except OSError:
+            return False  # the share went away: whoever waits may take over
+        return True
+
+    def release(self) -> None:
+        """Give the lease back; does nothing to a lease of someone else."""
+        self._ended.set()
+        if read_holder(self._path) == self.holder:
+            self._path.unlink(missing_ok=True)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(_HEARTBEAT_SECONDS):
+            self.renew()
+
+
+def acquire(project: Path) -> Lease | LeaseHolder | None:
+    """Take the lease of a project.
+
+    Returns
+    -------
+    Lease, LeaseHolder or None
+        The lease; or who holds it; or None where the folder cannot be written to.
+    """
+    path = project / LEASE
+    me = LeaseHolder.here()
+    for _ in range(3):
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileExistsError:
+            holder = read_holder(path)
+            if not _is_stale(path, holder):
+                return holder
+            _set_aside(path, holder)
+            continue
+        except OSError:
+            return None
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(me.model_dump_json())
+        return Lease(path, me)
+    return read_holder(path)
+
+
+def read_holder(path: Path) -> LeaseHolder | None:
+    """Return who holds a lease file; None where it is gone or was never finished."""
+    try:
+        return LeaseHolder.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def user_name() -> str:
+    """Return the name of the person at this computer, "unknown" where the system has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"
+
+
+def _is_stale(path: Path, holder: LeaseHolder | None) -> bool:
+    """Tell whether nobody can be writing under this lease any more."""
+    try:
+        age = _clock_of(path.parent) - path.stat().st_mtime
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    if age > _STALE_SECONDS:
+        return True
+    if holder is None or holder.host != socket.gethostname():
+        return False
+    # a lease of our own process number is ours, or of a process that had the number before us
+    return holder.pid == os.getpid() or not _alive(holder.pid)
+
+
+def _clock_of(folder: Path) -> float:
+    """Return the time by the file server's clock, which need not agree with ours."""
+    probe = folder / f".clock.{uuid4().hex[:8]}"
+    probe.touch()
+    try:
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _set_aside(path: Path, stale: LeaseHolder | None) -> None:
+    """Remove a stale lease; of several processes that try, one gets it."""
+    aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    try:
+        os.replace(path, aside)
+        if read_holder(aside) == stale:
+            aside.unlink(missing_ok=True)
+        else:  # another process was faster, and this is its new lease
+            os.replace(aside, path)
+    except OSError as error:
+        if path.exists():
+            raise SslsegError(
+                f"a lease {path} that cannot be removed ({error.strerror})",
+                "permission to write in the project folder",
+                "Close other programs that use the folder, then try again.",
+            ) from error
+
+
+def _alive(pid: int) -> bool:
+    """Tell whether a process of this computer is running."""
+    if sys.platform == "win32":
+        import ctypes
+
+        # os.kill would end the process there; 0x1000 asks for nothing but its existence
+        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)
+        if handle:
+            ctypes.windll.kernel32.CloseHandle(handle)
+        return bool(handle)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

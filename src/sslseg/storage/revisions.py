@@ -1,0 +1,151 @@
+"""Rows of slice revisions: written once, read newest first, verified on the way."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sslseg.core.annotation import SliceKey, SliceRecord, SliceState
+from sslseg.core.errors import SslsegError
+from sslseg.core.geometry import Geometry, Plane
+from sslseg.storage.packing import checksum, pack, unpack
+from sslseg.storage.split import hold_out
+
+Labels = npt.NDArray[np.uint8]
+
+_COLUMNS = "id, case_name, plane, slice, state, time, author, model, validation"
+_JOINED = "revisions LEFT JOIN slices USING (case_name, plane, slice)"
+
+
+def insert(db: sqlite3.Connection, record: SliceRecord, labels: Labels) -> int:
+    """Append one revision inside the caller's transaction; its number is given by the database.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        With an open transaction.
+    record : SliceRecord
+        Its `revision` and `validation` are ignored.
+    labels : ndarray of uint8
+        ``(H, W)``.
+    """
+    key = record.key
+    if labels.any() or record.state is SliceState.COMPLETE:
+        _fix_split(db, key)
+    cursor = db.execute(
+        "INSERT INTO revisions (case_name, plane, slice, state, labels, sha256, time, author,"
+        " model) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *_place(key),
+            record.state.value,
+            pack(labels),
+            checksum(key, record.state, labels),
+            record.time,
+            record.author,
+            record.model,
+        ),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def newest(db: sqlite3.Connection, case: str | None) -> tuple[SliceRecord, ...]:
+    """Return the newest revision of each slice of a case (of all cases: None), oldest first."""
+    chosen, values = ("WHERE case_name = ?", (case,)) if case is not None else ("", ())
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM {_JOINED} WHERE id IN (SELECT max(id) FROM revisions {chosen}"
+        " GROUP BY case_name, plane, slice) ORDER BY id",
+        values,
+    )
+    return tuple(_record(row) for row in rows)
+
+
+def history(db: sqlite3.Connection, key: SliceKey) -> tuple[SliceRecord, ...]:
+    """Return all revisions of one slice, oldest first."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM {_JOINED} WHERE (case_name, plane, slice) = (?, ?, ?) ORDER BY id",
+        _place(key),
+    )
+    return tuple(_record(row) for row in rows)
+
+
+def find(db: sqlite3.Connection, revision: int) -> SliceRecord:
+    """Return one revision; raises SslsegError if there is none of that number."""
+    row = db.execute(f"SELECT {_COLUMNS} FROM {_JOINED} WHERE id = ?", (revision,)).fetchone()
+    if row is None:
+        raise SslsegError(
+            f"revision {revision}", "a revision of this project", "Look at the slice's history."
+        )
+    return _record(row)
+
+
+def read(db: sqlite3.Connection, record: SliceRecord, geometry: Geometry) -> Labels:
+    """Return the verified labels ``(H, W)`` of a revision; SslsegError if damaged."""
+    row = db.execute(
+        "SELECT labels, sha256 FROM revisions WHERE id = ?", (record.revision,)
+    ).fetchone()
+    shape = geometry.slice_shape(record.key.plane)
+    return unpack(row["labels"], shape, record.key, record.state, row["sha256"])
+
+
+def last_good(
+    db: sqlite3.Connection, record: SliceRecord, geometry: Geometry
+) -> tuple[SliceRecord, Labels] | None:
+    """Return the newest undamaged revision of a slice up to `record`, if one is left."""
+    for earlier in reversed(history(db, record.key)):
+        if earlier.revision <= record.revision:
+            try:
+                return earlier, read(db, earlier, geometry)
+            except SslsegError:
+                continue  # damaged too: the one before
+    return None
+
+
+def check(labels: Labels, geometry: Geometry, key: SliceKey) -> None:
+    """Refuse labels that do not fit their slice, before anything is written."""
+    if not 0 <= key.index < geometry.slices(key.plane):
+        raise SslsegError(
+            f"{key.plane.value} slice {key.index} of case {key.case}",
+            f"a slice from 0 to {geometry.slices(key.plane) - 1}",
+            "Choose a slice inside the volume; nothing was changed.",
+        )
+    if labels.shape != geometry.slice_shape(key.plane) or labels.dtype != np.uint8:
+        raise SslsegError(
+            f"{labels.dtype} labels of shape {labels.shape} for {key.plane.value} slice"
+            f" {key.index} of case {key.case}",
+            f"uint8 labels of shape {geometry.slice_shape(key.plane)}",
+            "Choose labels that were made on this image; nothing was changed.",
+        )
+
+
+def _fix_split(db: sqlite3.Connection, key: SliceKey) -> None:
+    """Decide whether a slice is held out, if it has never been decided."""
+    known = db.execute(
+        "SELECT 1 FROM slices WHERE (case_name, plane, slice) = (?, ?, ?)", _place(key)
+    )
+    if known.fetchone():
+        return
+    rows = db.execute("SELECT name, validation FROM cases WHERE validation IS NOT NULL")
+    cases = {row["name"]: bool(row["validation"]) for row in rows}
+    count = int(db.execute("SELECT count(*) FROM slices").fetchone()[0])
+    case_held, slice_held = hold_out(key.case, cases, count)
+    db.execute("UPDATE cases SET validation = ? WHERE name = ?", (case_held, key.case))
+    db.execute("INSERT INTO slices VALUES (?, ?, ?, ?)", (*_place(key), slice_held))
+
+
+def _place(key: SliceKey) -> Sequence[str | int]:
+    return (key.case, key.plane.value, key.index)
+
+
+def _record(row: sqlite3.Row) -> SliceRecord:
+    return SliceRecord(
+        key=SliceKey(case=row["case_name"], plane=Plane(row["plane"]), index=row["slice"]),
+        state=SliceState(row["state"]),
+        revision=row["id"],
+        time=row["time"],
+        author=row["author"],
+        model=row["model"],
+        validation=bool(row["validation"]),
+    )

@@ -1,0 +1,172 @@
+"""The SQLite file of a project: its tables, and how it is opened."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sslseg.core.errors import SslsegError
+from sslseg.core.volume import ClassLabel
+
+DATABASE = "project.sqlite"
+VERSION = 1
+_BUSY_SECONDS = 5.0
+
+_TABLES = f"""
+PRAGMA user_version = {VERSION};
+CREATE TABLE classes (
+    value INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    color TEXT NOT NULL
+);
+CREATE TABLE cases (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    record TEXT NOT NULL,
+    validation INTEGER  -- NULL until the case is annotated
+);
+CREATE TABLE slices (
+    case_name TEXT NOT NULL,
+    plane TEXT NOT NULL,
+    slice INTEGER NOT NULL,
+    validation INTEGER NOT NULL,
+    PRIMARY KEY (case_name, plane, slice)
+);
+CREATE TABLE revisions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    case_name TEXT NOT NULL REFERENCES cases (name),
+    plane TEXT NOT NULL,
+    slice INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    labels BLOB NOT NULL,
+    sha256 TEXT NOT NULL,
+    time REAL NOT NULL,
+    author TEXT NOT NULL,
+    model TEXT NOT NULL
+);
+CREATE INDEX revisions_of_slice ON revisions (case_name, plane, slice, id);
+CREATE TRIGGER revisions_stay BEFORE UPDATE ON revisions
+    BEGIN SELECT RAISE(ABORT, 'revisions are never changed'); END;
+CREATE TRIGGER revisions_remain BEFORE DELETE ON revisions
+    BEGIN SELECT RAISE(ABORT, 'revisions are never deleted'); END;
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+def create(project: Path, classes: tuple[ClassLabel, ...]) -> None:
+    """Make the database; an interrupted attempt leaves nothing behind that looks like one."""
+    temporary = project / f".{DATABASE}.new"
+    with reported(project):
+        temporary.unlink(missing_ok=True)
+        connection = _connected(temporary, "rwc")
+        try:
+            connection.executescript(_TABLES)
+            for label in classes:
+                insert_class(connection, label)
+        finally:
+            connection.close()
+        os.replace(temporary, project / DATABASE)
+
+
+def insert_class(connection: sqlite3.Connection, label: ClassLabel) -> None:
+    """Write one class."""
+    connection.execute(
+        "INSERT INTO classes VALUES (?, ?, ?)", (label.value, label.name, label.color)
+    )
+
+
+def require(project: Path) -> Path:
+    """Return the database of a project; raises SslsegError if there is none."""
+    path = project / DATABASE
+    if not path.is_file():
+        raise SslsegError(
+            f"no project in {project}",
+            f"a folder with a file {DATABASE}",
+            "Make one with 'sslseg new', or choose another folder.",
+        )
+    return path
+
+
+def connect(project: Path, read_only: bool) -> sqlite3.Connection:
+    """Open the database of a project.
+
+    Raises
+    ------
+    SslsegError
+        If there is none, it is damaged, or a newer version of the program made it.
+    """
+    path = require(project)
+    with reported(project):
+        connection = _connected(path, "ro" if read_only else "rw")
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            check = "ok" if read_only else connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.Error:
+            connection.close()
+            raise
+    if version == VERSION and check == "ok":
+        return connection
+    connection.close()
+    if version > VERSION:
+        raise SslsegError(
+            f"a project of a newer version in {project}",
+            f"format {VERSION}, found {version}",
+            "Install the newer version of napari-sslseg.",
+        )
+    raise _damaged(project, check)
+
+
+def _connected(path: Path, mode: str) -> sqlite3.Connection:
+    """Connect for full durability; the rollback journal also works on network shares."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.row_factory = sqlite3.Row
+    if mode != "ro":
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+@contextmanager
+def reported(project: Path) -> Iterator[None]:
+    """Turn what SQLite or the system reports into one plain line."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise SslsegError(
+            f"'{error}' from the project file in {project}",
+            "room, permission and a moment without another writer",
+            "Free some space or close the other program, then try again; nothing was changed.",
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise _damaged(project, error) from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Write all or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _damaged(project: Path, reason: object) -> SslsegError:
+    return SslsegError(
+        f"a damaged project file in {project} ({reason})",
+        f"{DATABASE} as the program wrote it",
+        "Restore the folder from your backup; images are not affected.",
+    )
