@@ -1,11 +1,11 @@
 """A worker without torch, whose session does what `settings["do"]` says."""
 
+# ruff: noqa: T201 - libraries print
 import faulthandler
 import os
 import signal
 import sys
 import time
-from pathlib import Path
 
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import (
@@ -113,6 +113,10 @@ class FakeSession:
         PRIVATE["stdout"].flush()
         time.sleep(600)
 
+    def shout(self, control):
+        for _ in range(1000):
+            print("w" * 4000, file=sys.stderr)
+
     def read_stdin(self, control):
         if sys.stdin.read() != "":
             raise AssertionError("stdin is not private")
@@ -121,4 +125,5 @@ class FakeSession:
 if __name__ == "__main__":
     stdin, PRIVATE["stdout"] = private_pipes()
     settle_in()
-    serve(FakeSession, stdin, PRIVATE["stdout"], lambda: WorkerReady(device=f"fake {Path.cwd()}"))
+    last_seconds = float(os.environ.get("FAKE_LAST_SECONDS", "6"))
+    serve(FakeSession, stdin, PRIVATE["stdout"], lambda: WorkerReady(device="fake"), last_seconds)

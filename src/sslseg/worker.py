@@ -42,27 +42,30 @@ from sslseg.runner.launch import thread_count
 from sslseg.runner.perform import perform
 
 LAST_SECONDS = 6.0
-"""Between the end of stdin and the end of the process, saving included."""
 
 
 class WorkSession(Protocol):
     """What a worker needs of `sslseg.session.Session`."""
 
-    def train(self, request: TrainRequest, control: Control) -> Iterator[Event]: ...  # noqa: D102
+    def train(self, request: TrainRequest, control: Control, /) -> Iterator[Event]:
+        """Train, then predict the shown case and suggest."""
+        ...
 
-    def predict(self, cases: tuple[str, ...], control: Control) -> Iterator[Event]: ...  # noqa: D102
+    def predict(self, cases: tuple[str, ...], control: Control, /) -> Iterator[Event]:
+        """Predict `cases`, all where empty."""
+        ...
 
-    def suggest(self, count: int, strategy: str) -> tuple[Suggestion, ...]: ...  # noqa: D102
+    def suggest(self, count: int, strategy: str, /) -> tuple[Suggestion, ...]:
+        """Rank slices."""
+        ...
 
-    def export(  # noqa: D102
-        self,
-        out: Path,
-        format: str,  # noqa: A002
-        what: str,
-        control: Control,
-    ) -> Iterator[Event]: ...
+    def export(self, out: Path, fmt: str, what: str, control: Control, /) -> Iterator[Event]:
+        """Write files that others read."""
+        ...
 
-    def close(self) -> None: ...  # noqa: D102
+    def close(self) -> None:
+        """Let go of the project."""
+        ...
 
 
 OpenSession = Callable[[Path], WorkSession]
@@ -193,6 +196,7 @@ def serve(
     stdin: IO[bytes],
     stdout: IO[bytes],
     greet: Callable[[], WorkerReady],
+    last_seconds: float = LAST_SECONDS,
 ) -> None:
     """Take commands until `stdin` ends.
 
@@ -204,13 +208,15 @@ def serve(
         The pipe.
     greet : callable
         Gives the first event; may take seconds, while commands are already received.
+    last_seconds : float
+        Seconds from the end of `stdin` after which the process ends, whatever hangs.
     """
     mailbox = Mailbox(Control())
 
     def end() -> None:
         # faulthandler's watchdog needs no interpreter lock: it ends a process that hangs in
         # native code too, and leaves the place where it hung in the log.
-        faulthandler.dump_traceback_later(LAST_SECONDS, exit=True)
+        faulthandler.dump_traceback_later(last_seconds, exit=True)
         mailbox.close()
 
     outlet = Outlet(stdout, end)

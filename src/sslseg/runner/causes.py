@@ -34,18 +34,17 @@ def cause_of_death(code: int, lines: Sequence[str], *, garbage: bool = False) ->
     garbage : bool
         Whether it was ended here because its answers could not be read.
     """
-    told = last_error(lines).rstrip(".")
     if garbage:
         return "It was ended because its answers could not be read."
     if code == _KILLED:
         return "It was killed from outside; often this means that the computer ran out of memory."
     if code in _SEGFAULT:
         return "It crashed inside a native library (segmentation fault)."
-    if code < 0:
-        return f"It was ended by signal {-code}. {told}.".replace(" .", "")
+    told = last_error(lines).rstrip(".")
     if is_out_of_memory(told):
         return OUT_OF_MEMORY
-    return f"It ended with exit status {code}. {told}.".replace(" .", "")
+    how = f"by signal {-code}" if code < 0 else f"with exit status {code}"
+    return f"It ended {how}: {told}." if told else f"It ended {how}."
 
 
 def obituary(cause: str, log: Path | None) -> str:

@@ -70,7 +70,7 @@ class Ledger:
     """
 
     def __init__(self, *, ready: bool = False) -> None:
-        self.lock = threading.RLock()
+        self.lock = threading.Condition()
         self._alive = ready
         self._ready = ready
         self._closed = False
@@ -139,6 +139,7 @@ class Ledger:
             elif isinstance(event, CommandDone):
                 self._done(event.command)
             self._events.append(event)
+            self.lock.notify_all()
 
     def _done(self, command: str) -> None:
         if command in self._pending:
@@ -161,11 +162,18 @@ class Ledger:
             self._pending.clear()
             self._alive, self._stopping = False, 0
             self._failure = "" if self._closed else message
+            self.lock.notify_all()
 
     def close(self) -> None:
         """Take no more commands."""
         with self.lock:
             self._closed = True
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until an event is held or the worker has died; tell whether one is held."""
+        with self.lock:
+            self.lock.wait_for(lambda: self._events or not self._alive, timeout)
+            return bool(self._events)
 
     def drain(self) -> list[Event]:
         """Return the held events, oldest first, and forget them."""

@@ -17,7 +17,7 @@ OUT_OF_MEMORY = (
     "or choose a smaller patch or batch, and try again."
 )
 
-_MEMORY_SIGNS = ("MemoryError", "OutOfMemoryError", "out of memory", "can't allocate memory")
+_MEMORY_SIGNS = ("MemoryError", "out of memory", "can't allocate memory", "bad_alloc")
 
 _LOG = logging.getLogger(__name__)
 

@@ -107,6 +107,16 @@ class ProcessRunner:
         """Return all events since the last poll, oldest first; never blocks."""
         return self._ledger.drain()
 
+    def wait(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds for something to poll; for scripts without a timer.
+
+        Returns
+        -------
+        bool
+            Whether there is something; False at once where no worker lives.
+        """
+        return self._ledger.wait(timeout)
+
     def close(self) -> None:
         """Ask the worker to save and end, wait `patience` seconds, then end it by force."""
         self._ledger.close()

@@ -1,0 +1,154 @@
+"""The worker's side of the pipe."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sslseg.core.config import TrainRequest
+from sslseg.core.control import Control
+from sslseg.core.errors import SslsegError
+from sslseg.core.events import (
+    COMMAND,
+    EVENT,
+    CommandDone,
+    Open,
+    ShowCase,
+    Stop,
+    Suggest,
+    Train,
+    WorkerReady,
+)
+from sslseg.worker import Desk, Mailbox, Outlet
+
+FAKE = [sys.executable, str(Path(__file__).parent / "fake_worker.py")]
+TRAIN = Train(request=TrainRequest())
+
+
+def converse(lines, **env):
+    """Give a fake worker all `lines`, then the end of the pipe; return events and the process."""
+    ran = subprocess.run(
+        FAKE, input=b"".join(lines), capture_output=True, timeout=20, env=os.environ | env
+    )
+    return [EVENT.validate_json(line) for line in ran.stdout.splitlines()], ran
+
+
+def line(command):
+    return COMMAND.dump_json(command) + b"\n"
+
+
+def train(do):
+    return line(Train(request=TrainRequest(settings={"do": do})))
+
+
+def test_stop_overtakes_and_drops_all_but_open():
+    mailbox = Mailbox(Control())
+    for command in (TRAIN, Open(project="p"), Suggest()):
+        assert mailbox.put(command) == []
+    assert mailbox.put(Stop()) == [TRAIN, Suggest()]
+    assert mailbox.control.stopped
+    assert next(iter(mailbox)) == Open(project="p")
+    assert not mailbox.control.stopped
+
+
+def test_show_case_acts_at_once():
+    mailbox = Mailbox(Control())
+    mailbox.put(TRAIN)
+    mailbox.put(ShowCase(case="b"))
+    assert mailbox.control.shown == "b"
+    assert next(iter(mailbox)) == TRAIN
+
+
+def test_a_closed_mailbox_gives_nothing_and_stays_stopped():
+    mailbox = Mailbox(Control())
+    mailbox.put(TRAIN)
+    mailbox.close()
+    assert list(mailbox) == []
+    assert mailbox.control.stopped
+
+
+def test_a_broken_pipe_is_told_once_and_swallowed():
+    reader, writer = os.pipe()
+    os.close(reader)
+    broken = []
+    with os.fdopen(writer, "wb", buffering=0) as stream:
+        outlet = Outlet(stream, lambda: broken.append(1))
+        for _ in range(3):
+            outlet.tell(WorkerReady(device="cpu"))
+    assert broken == [1]
+
+
+def test_events_are_single_lines():
+    stream = io.BytesIO()
+    Outlet(stream, lambda: None).tell(CommandDone(command="train", message="a\nb"))
+    assert json.loads(stream.getvalue()) == {"kind": "done", "command": "train", "message": "a\nb"}
+    assert stream.getvalue().count(b"\n") == 1
+
+
+def test_the_desk_needs_a_project():
+    with pytest.raises(SslsegError, match="no project"):
+        list(Desk(lambda path: None)(TRAIN, Control()))
+
+
+def test_another_project_closes_the_first():
+    closed = []
+
+    class Session:
+        def __init__(self, path):
+            self.path = path
+
+        def close(self):
+            closed.append(self.path.name)
+
+    desk = Desk(Session)
+    for name in ("a", "b"):
+        list(desk(Open(project=name), Control()))
+    assert closed == ["a"]
+    desk.close()
+    desk.close()
+    assert closed == ["a", "b"]
+
+
+def test_the_end_of_the_pipe_ends_an_idle_worker(tmp_path):
+    events, ran = converse([])
+    assert ran.returncode == 0
+    assert events in ([], [WorkerReady(device="fake")])
+
+
+@pytest.mark.parametrize("bad", [b"\n", b"nonsense\n", b'{"kind": "explode"}\n', b"\xff\xfe\n"])
+def test_a_malformed_command_is_answered_and_survived(bad):
+    process = subprocess.Popen(FAKE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process:
+        process.stdin.write(bad + line(Suggest()))
+        process.stdin.flush()
+        events = [EVENT.validate_json(process.stdout.readline()) for _ in range(3)]
+        process.stdin.close()
+    answers = {event.command: event.message for event in events if event.kind == "done"}
+    assert answers[""].startswith("Not a command")
+    assert "no project" in answers["suggest"]
+    assert process.returncode == 0
+
+
+def test_the_end_of_the_pipe_ends_a_worker_that_hangs(tmp_path):
+    process = subprocess.Popen(
+        FAKE,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"FAKE_LAST_SECONDS": "0.5"},
+    )
+    with process:
+        process.stdin.write(line(Open(project=str(tmp_path))) + train("hang"))
+        process.stdin.flush()
+        while EVENT.validate_json(process.stdout.readline()).kind != "step":
+            pass
+        began = time.monotonic()
+        process.stdin.close()
+        assert process.wait(10) == 1
+        assert time.monotonic() - began < 5
+        assert b"in hang" in process.stderr.read()
