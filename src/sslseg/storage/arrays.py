@@ -82,6 +82,19 @@ def publish(temporary: Path, path: Path) -> None:
     _sync_folder(path.parent)
 
 
+def make_folder(path: Path) -> Path:
+    """Make a folder and those above it; raises SslsegError where that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SslsegError(
+            f"'{error.strerror or error}' while making the folder {path}",
+            "a place where a folder can be made",
+            "Choose another folder.",
+        ) from error
+    return path
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()

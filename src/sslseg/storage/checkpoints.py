@@ -12,7 +12,7 @@ from safetensors import SafetensorError, numpy
 
 from sslseg.core.errors import SslsegError
 from sslseg.core.geometry import Array
-from sslseg.storage.arrays import seal, unseal, write_atomic
+from sslseg.storage.arrays import make_folder, seal, unseal, write_atomic
 
 _KEPT = 2
 
@@ -41,7 +41,7 @@ def save(folder: Path, step: int, tensors: Mapping[str, Any], facts: Mapping[str
     SslsegError
         If it cannot be written. Earlier checkpoints are then untouched.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / f"checkpoint-{step:09d}.safetensors"
     data = numpy.save({name: _to_numpy(tensor) for name, tensor in tensors.items()})
     digest = hashlib.sha256(data).hexdigest()

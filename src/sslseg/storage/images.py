@@ -18,6 +18,7 @@ from sslseg.core.errors import SslsegError
 from sslseg.core.geometry import Array, Geometry, Reorientation
 from sslseg.core.volume import CaseRecord, Volume
 from sslseg.storage import dicom, itk, nifti
+from sslseg.storage.arrays import make_folder
 from sslseg.storage.formats import SourceHeader
 
 _CHUNK = 1 << 20
@@ -213,7 +214,7 @@ def write_volume(path: Path, data_ras: Array, case: CaseRecord, source: Path) ->
             "Put the original file back.",
         )
     array = np.ascontiguousarray(case.reorientation.to_source(data_ras))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     is_nifti = not source.is_dir() and _ending(source) in nifti.ENDINGS
     if _ending(path) in nifti.ENDINGS:
         nifti.write(path, array, found.affine, source if is_nifti else None)

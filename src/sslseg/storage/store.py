@@ -20,6 +20,7 @@ from sslseg.core.errors import SslsegError
 from sslseg.core.geometry import Plane, take_slice
 from sslseg.core.volume import CaseRecord, ClassLabel
 from sslseg.storage import revisions, schema
+from sslseg.storage.arrays import make_folder
 from sslseg.storage.lease import Lease, LeaseHolder, acquire, user_name
 from sslseg.storage.naming import check_case_name, new_class
 
@@ -61,14 +62,7 @@ class ProjectStore:
             raise SslsegError(
                 f"a project in {path} already", "a new or empty folder", "Choose another folder."
             )
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SslsegError(
-                f"'{error.strerror}' while making {path}",
-                "permission to make a folder there",
-                "Choose another folder.",
-            ) from error
+        make_folder(path)
         schema.create(path, labels)
         return cls.open(path)
 
