@@ -113,6 +113,11 @@ class FakeSession:
         PRIVATE["stdout"].flush()
         time.sleep(600)
 
+    def stutter(self, control):
+        PRIVATE["stdout"].write(b'{"kind": "st')
+        PRIVATE["stdout"].flush()
+        self.kill(control)
+
     def shout(self, control):
         for _ in range(1000):
             print("w" * 4000, file=sys.stderr)

@@ -142,6 +142,7 @@ def test_stop_from_ready_does_not_stop_the_next_run(opened):
     ("do", "words"),
     [
         pytest.param("kill", "killed from outside", marks=posix),
+        pytest.param("stutter", "killed from outside", marks=posix),
         pytest.param("segfault", "segmentation fault", marks=posix),
         ("leave", "exit status 3: OSError: the cable was pulled."),
         ("babble", "answers could not be read"),

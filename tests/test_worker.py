@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sslseg.core.catalogue import methods
 from sslseg.core.config import TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
@@ -24,6 +25,7 @@ from sslseg.core.events import (
     Train,
     WorkerReady,
 )
+from sslseg.runner import ProcessRunner
 from sslseg.worker import Desk, Mailbox, Outlet
 
 FAKE = [sys.executable, str(Path(__file__).parent / "fake_worker.py")]
@@ -112,6 +114,17 @@ def test_another_project_closes_the_first():
     desk.close()
     desk.close()
     assert closed == ["a", "b"]
+
+
+def test_the_real_worker_loads_torch_and_says_what_it_can(tmp_path):
+    with ProcessRunner(logs=tmp_path) as runner:
+        runner.send(Suggest())
+        events = []
+        while not (events and events[-1].kind == "done") and runner.wait(60):
+            events += runner.poll()
+    assert events[0].device
+    assert events[0].methods == methods()
+    assert "no project" in events[1].message
 
 
 def test_the_end_of_the_pipe_ends_an_idle_worker(tmp_path):

@@ -110,8 +110,10 @@ class Child:
             event = EVENT.validate_json(line)
         except ValidationError:
             self._tail.append(repr(line[:200]))
+            if not line.endswith(b"\n"):
+                return len(line) < LONGEST_LINE  # cut short by death: another cause than garbage
             # Before its first word a worker may be preceded by a login shell's greeting.
-            return not self._greeted and line.endswith(b"\n")
+            return not self._greeted
         self._greeted = True
         self._hear(event)
         return True

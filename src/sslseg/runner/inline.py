@@ -66,11 +66,18 @@ class InlineRunner:
                 return
             self._busy = True
         try:
-            while self._waiting and not self._ledger.closed:
-                self._control.reset()
-                self._carry_out(self._waiting.popleft())
+            while (turn := self._next()) is not None:
+                self._carry_out(turn)
         finally:
             self._busy = False
+
+    def _next(self) -> Command | None:
+        with self._ledger.lock:
+            if not self._waiting:
+                self._busy = False
+                return None
+            self._control.reset()
+            return self._waiting.popleft()
 
     def _carry_out(self, command: Command) -> None:
         for event in perform(self._handle, command, self._control):
