@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from sslseg.core.errors import SslsegError
+from sslseg.core.geometry import Array
+
+NIFTI_ENDINGS = (".nii.gz", ".nii")
+ITK_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """World axes of ITK and DICOM to those used here."""
@@ -38,6 +43,19 @@ class SourceHeader:
     affine: npt.NDArray[np.float64]
     dtype: np.dtype[np.generic]
     modality: str = ""
+
+
+class SourceReader(Protocol):
+    """What each format's module offers. All raise SslsegError for files they cannot take."""
+
+    def header(self, path: Path, /) -> SourceHeader:
+        """Read and check the grid."""
+
+    def voxels(self, path: Path, /) -> Array:
+        """Read all voxels ``(I, J, K)`` in the file's own axis order."""
+
+    def files(self, path: Path, /) -> list[Path]:
+        """Return the files that make up the image, in a fixed order."""
 
 
 def spatial_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:

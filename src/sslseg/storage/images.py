@@ -11,15 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from nibabel import orientations
 
 from sslseg.core.annotation import BACKGROUND
 from sslseg.core.errors import SslsegError
 from sslseg.core.geometry import Array, Geometry, Reorientation
 from sslseg.core.volume import CaseRecord, Volume
-from sslseg.storage import dicom, itk, nifti
 from sslseg.storage.arrays import make_folder
-from sslseg.storage.formats import SourceHeader
+from sslseg.storage.formats import ITK_ENDINGS, NIFTI_ENDINGS, SourceHeader, SourceReader
 
 _CHUNK = 1 << 20
 
@@ -54,7 +52,7 @@ def read_header(path: Path) -> ImageHeader:
     SslsegError
         If it is missing, of unknown type, unreadable or not one grey 3-D volume.
     """
-    return _to_ras(_source_header(path))
+    return _to_ras(_reader(path).header(path))
 
 
 def read_volume(path: Path) -> Volume:
@@ -76,13 +74,9 @@ def read_volume(path: Path) -> Volume:
     SslsegError
         As `read_header`, and for truncated or damaged data.
     """
-    found = read_header(path)
-    if path.is_dir():
-        voxels = dicom.voxels(path)
-    elif _ending(path) in nifti.ENDINGS:
-        voxels = nifti.voxels(path)
-    else:
-        voxels = itk.voxels(path)
+    reader = _reader(path)
+    found = _to_ras(reader.header(path))
+    voxels = reader.voxels(path)
     data = np.ascontiguousarray(found.reorientation.to_ras(voxels))
     return Volume(data, found.geometry, found.reorientation, found.modality)
 
@@ -116,7 +110,7 @@ def case_name(path: Path) -> str:
 def fingerprint(path: Path) -> str:
     """Return the SHA-256 of a source's bytes; of all its files, sorted, where it has several."""
     digest = hashlib.sha256()
-    for file in _files(path):
+    for file in _reader(path).files(path):
         with file.open("rb") as stream:
             while chunk := stream.read(_CHUNK):
                 digest.update(chunk)
@@ -150,7 +144,7 @@ def read_labels(
     volume = read_volume(path)
     data, geometry = volume.data, volume.geometry
     if not geometry.same_grid(volume_geometry):
-        found = _source_header(path)
+        found = _reader(path).header(path)
         data = reorientation.to_ras(volume.reorientation.to_source(data))
         geometry = _geometry(found, reorientation)
     if not geometry.same_grid(volume_geometry):
@@ -169,7 +163,7 @@ def read_labels(
 
 def label_ending(source: Path) -> str:
     """Return the ending of masks for a source: its own format, NIfTI for DICOM."""
-    if source.is_dir() or _ending(source) in nifti.ENDINGS:
+    if source.is_dir() or _ending(source) in NIFTI_ENDINGS:
         return ".nii.gz"
     return ".nrrd" if _ending(source) in (".nrrd", ".nhdr") else ".mha"
 
@@ -206,7 +200,7 @@ def write_volume(path: Path, data_ras: Array, case: CaseRecord, source: Path) ->
             f"the shape of its image, {case.geometry.shape}",
             "Predict the case again.",
         )
-    found = _source_header(source)
+    found = _reader(source).header(source)
     if not _geometry(found, case.reorientation).same_grid(case.geometry):
         raise SslsegError(
             f"{source}, changed since it was added",
@@ -215,8 +209,10 @@ def write_volume(path: Path, data_ras: Array, case: CaseRecord, source: Path) ->
         )
     array = np.ascontiguousarray(case.reorientation.to_source(data_ras))
     make_folder(path.parent)
-    is_nifti = not source.is_dir() and _ending(source) in nifti.ENDINGS
-    if _ending(path) in nifti.ENDINGS:
+    from sslseg.storage import itk, nifti
+
+    is_nifti = not source.is_dir() and _ending(source) in NIFTI_ENDINGS
+    if _ending(path) in NIFTI_ENDINGS:
         nifti.write(path, array, found.affine, source if is_nifti else None)
     elif not is_nifti and not source.is_dir() and _ending(path) in (".nrrd", ".mha"):
         itk.write(path, array, source)
@@ -224,18 +220,24 @@ def write_volume(path: Path, data_ras: Array, case: CaseRecord, source: Path) ->
         raise ValueError(f"cannot write {path.name} for {source.name}")
 
 
-def _source_header(path: Path) -> SourceHeader:
-    """Read a header in the file's own axis order, whatever the format."""
+def _reader(path: Path) -> SourceReader:
+    """Return the module that reads a file; imported here, since each takes long to load."""
     if not path.exists():
         raise SslsegError(
             f"no file {path}", "an image file or a DICOM folder", "Check the path, or the drive."
         )
     if path.is_dir():
-        return dicom.header(path)
-    if _ending(path) in nifti.ENDINGS:
-        return nifti.header(path)
-    if _ending(path) in itk.ENDINGS:
-        return itk.header(path)
+        from sslseg.storage import dicom
+
+        return dicom
+    if _ending(path) in NIFTI_ENDINGS:
+        from sslseg.storage import nifti
+
+        return nifti
+    if _ending(path) in ITK_ENDINGS:
+        from sslseg.storage import itk
+
+        return itk
     raise SslsegError(
         f"a file of unknown type, {path}",
         "NIfTI (.nii, .nii.gz), NRRD, MetaImage (.mha, .mhd) or a folder with a DICOM series",
@@ -245,6 +247,8 @@ def _source_header(path: Path) -> SourceHeader:
 
 def _to_ras(found: SourceHeader) -> ImageHeader:
     """Find the nearest RAS+ axes."""
+    from nibabel import orientations
+
     nearest = orientations.io_orientation(found.affine)
     axes = [int(np.flatnonzero(nearest[:, 0] == axis)[0]) for axis in range(3)]
     reorientation = Reorientation.model_validate(
@@ -265,15 +269,9 @@ def _geometry(found: SourceHeader, reorientation: Reorientation) -> Geometry:
     return Geometry.of(shape, found.affine @ steps)
 
 
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        return dicom.files(path)
-    return itk.parts(path) if _ending(path) in itk.ENDINGS else [path]
-
-
 def _ending(path: Path) -> str:
     name = path.name.lower()
-    return next((e for e in (*nifti.ENDINGS, *itk.ENDINGS) if name.endswith(e)), "")
+    return next((e for e in (*NIFTI_ENDINGS, *ITK_ENDINGS) if name.endswith(e)), "")
 
 
 def _words(geometry: Geometry) -> str:

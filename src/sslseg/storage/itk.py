@@ -23,7 +23,6 @@ from sslseg.storage.formats import (
     unreadable,
 )
 
-ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
 _DETACHED = re.compile(rb"^\s*(?:data ?file|ElementDataFile)\s*[:=]\s*(.+?)\s*$", re.I | re.M)
 _DTYPES = {
     sitk.sitkUInt8: np.uint8,
@@ -39,7 +38,7 @@ _DTYPES = {
 }
 
 
-def parts(path: Path) -> list[Path]:
+def files(path: Path) -> list[Path]:
     """Return the files that make up an image: the header, and its data where they lie apart.
 
     Raises
@@ -65,14 +64,14 @@ def parts(path: Path) -> list[Path]:
 
 def header(path: Path) -> SourceHeader:
     """Read and check the header of an NRRD or MetaImage file; raises SslsegError."""
-    files = parts(path)
+    size = sum(file.stat().st_size for file in files(path))
     reader = _reader(path)
     if reader.GetNumberOfComponents() != 1 or reader.GetPixelID() not in _DTYPES:
         raise refused(path, "colour or vector voxels", "one grey value for each voxel")
     shape = spatial_shape(path, tuple(int(n) for n in reader.GetSize()))
     dtype = np.dtype(_DTYPES[reader.GetPixelID()])
     claimed = dtype.itemsize * int(np.prod(shape, dtype=object))
-    check_claim(path, claimed, sum(file.stat().st_size for file in files))
+    check_claim(path, claimed, size)
     origin, spacing, direction = _place(reader)
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(direction, (3, 3)) * np.asarray(spacing)

@@ -24,8 +24,6 @@ from sslseg.storage.formats import (
     unreadable,
 )
 
-ENDINGS = (".nii.gz", ".nii")
-
 _PLACE = [
     "pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d",
     "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z",
@@ -57,6 +55,11 @@ def voxels(path: Path) -> Array:
         return np.asarray(data).reshape(known.shape).astype(known.dtype, copy=False)
     except _FAILURES as error:
         raise unreadable(path, error) from error
+
+
+def files(path: Path) -> list[Path]:
+    """Return the one file of the image."""
+    return [path]
 
 
 def write(path: Path, array: Array, affine: npt.NDArray[np.float64], like: Path | None) -> None:
