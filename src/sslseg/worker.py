@@ -185,10 +185,10 @@ class Outlet:
             try:
                 self._stream.write(EVENT.dump_json(event) + b"\n")
                 self._stream.flush()
+                return
             except OSError:
                 self._open = False
-        if not self._open:
-            self._broken()
+        self._broken()
 
 
 def serve(
