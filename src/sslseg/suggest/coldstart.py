@@ -1,0 +1,123 @@
+"""With no model yet: diverse cases, and slices spread over the middle of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sslseg.core.geometry import Plane
+from sslseg.suggest.views import CaseView, offered_planes
+
+BINS = 16
+Target = tuple[int, Plane, int]
+"""Number of the case, plane and slice."""
+
+
+def image_features(
+    data: npt.NDArray[Any], spacing: tuple[float, float, float]
+) -> npt.NDArray[np.float32]:
+    """Describe an image by its intensity histogram and its size in mm.
+
+    Parameters
+    ----------
+    data : ndarray
+        ``(X, Y, Z)`` intensities.
+    spacing : tuple of float
+        mm along ``(X, Y, Z)``.
+
+    Returns
+    -------
+    ndarray of float32
+        ``(19,)``: shares of 16 equal bins between the 0.5 and 99.5 percentiles, and the natural
+        logarithm of the three side lengths.
+    """
+    thin = data[tuple(slice(None, None, max(1, n // 64)) for n in data.shape)].astype(np.float64)
+    finite = thin[np.isfinite(thin)]
+    low, high = np.percentile(finite, (0.5, 99.5)) if finite.size else (0.0, 1.0)
+    scaled = np.clip((finite - low) / max(high - low, 1e-12), 0, 1)
+    counts, _ = np.histogram(scaled, BINS, (0, 1))
+    sides = np.log([n * step for n, step in zip(data.shape, spacing, strict=True)])
+    return np.concatenate([counts / max(finite.size, 1), sides]).astype(np.float32)
+
+
+def diverse_order(cases: Sequence[CaseView], rng: np.random.Generator) -> list[int]:
+    """Return the numbers of all cases, each as far as can be from those before (k-center).
+
+    Cases with annotated slices count as chosen before, and come last. The first is the most
+    typical one where features are known, and drawn by `rng` otherwise.
+    """
+    started = [number for number, case in enumerate(cases) if case.labelled]
+    fresh = [number for number, case in enumerate(cases) if not case.labelled]
+    points = _standardised(cases)
+    if points is None:
+        return [*rng.permutation(fresh).tolist(), *started]
+    order: list[int] = []
+    while fresh:
+        chosen = points[started + order] if started or order else points.mean(0, keepdims=True)
+        gaps = np.linalg.norm(points[fresh][:, None] - chosen[None], axis=-1).min(axis=1)
+        best = int(gaps.argmax() if started or order else gaps.argmin())
+        order.append(fresh.pop(best))
+    return order + started
+
+
+def position(number: int, low: float, high: float) -> float:
+    """Return the share of an axis for the `number`-th pick (1, 2, ...), the middle first.
+
+    Bit reversal (van der Corput): each falls into a gap, so that any number of them is nearly
+    equally spaced within ``[low, high]``.
+    """
+    digits = f"{number:b}"[::-1]
+    return low + (high - low) * int(digits, 2) / float(2 ** len(digits))
+
+
+def spread_slices(
+    cases: Sequence[CaseView], order: Sequence[int], per_visit: int, low: float, high: float
+) -> Iterator[Target]:
+    """Yield unannotated slices: `per_visit` of each case in `order`, and round again.
+
+    A case's planes take turns, and each plane's slices are spread between the shares `low` and
+    `high` of its axis, at least two slices from all taken ones where there is room.
+    """
+    queues = {number: _of_case(cases[number], low, high) for number in order}
+    while queues:
+        for number in list(queues):
+            for _ in range(per_visit):
+                found = next(queues[number], None)
+                if found is None:
+                    del queues[number]
+                    break
+                yield (number, *found)
+
+
+def _of_case(case: CaseView, low: float, high: float) -> Iterator[tuple[Plane, int]]:
+    planes = offered_planes(case.geometry)
+    taken = {plane: set(case.annotated.get(plane, ())) for plane in planes}
+    visits = {plane: len(taken[plane]) for plane in planes}
+    while open_planes := [p for p in planes if len(taken[p]) < case.geometry.slices(p)]:
+        plane = min(open_planes, key=lambda p: visits[p])
+        visits[plane] += 1
+        size = case.geometry.slices(plane)
+        wanted = round(position(visits[plane], low, high) * (size - 1))
+        index = _nearest_free(wanted, size, taken[plane])
+        taken[plane].add(index)
+        yield plane, index
+
+
+def _nearest_free(wanted: int, size: int, taken: set[int]) -> int:
+    """Return the free slice nearest to `wanted`, with a gap to taken ones if there is any."""
+    free = [index for index in range(size) if index not in taken]
+    roomy = [index for index in free if not {index - 1, index + 1} & taken]
+    return min(roomy or free, key=lambda index: abs(index - wanted))
+
+
+def _standardised(cases: Sequence[CaseView]) -> npt.NDArray[np.float64] | None:
+    """Return ``(cases, D)`` features with unit spread, or None where any case has none."""
+    rows = [case.features for case in cases if case.features is not None]
+    if len(rows) < len(cases) or not rows:
+        return None
+    points = np.stack(rows).astype(np.float64)
+    scale = points.std(axis=0)
+    return np.asarray((points - points.mean(axis=0)) / np.where(scale > 0, scale, 1))

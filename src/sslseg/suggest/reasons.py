@@ -1,0 +1,60 @@
+"""Why a slice was suggested, in words for the clinician."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from sslseg.core.geometry import Plane
+from sslseg.suggest.strategies import EQUAL
+from sslseg.suggest.views import CaseView, Table
+
+DISAGREEMENT_SHARE = 0.2
+"""Share of mutual information in the entropy from which members are said to disagree."""
+
+
+def why_scored(table: Table, row: int, strategy: str, classes: Sequence[str], parties: str) -> str:
+    """Return what the model says of the slice, e.g. "the model is unsure about anterior"."""
+    about = _about(table, row, classes)
+    if strategy == "doubt":
+        return f"the discriminator doubts the prediction of {about}"
+    if strategy == "random":
+        return "drawn at random"
+    if strategy == "random-foreground":
+        return "drawn at random from the predicted foreground"
+    mass = table.values["uncertainty"][row]
+    if mass <= 0:
+        return "the model is sure here; little else is left to ask"
+    share = table.values["mutual"][row] / mass
+    if share >= DISAGREEMENT_SHARE or strategy == "disagreement":
+        return f"{parties} disagree about {about}"
+    return f"the model is unsure about {about}"
+
+
+def why_spread(case: CaseView, strategy: str) -> str:
+    """Return why a slice was chosen without a model."""
+    if strategy == EQUAL:
+        return "equally spaced"
+    if case.labelled:
+        return "a further view of this case"
+    return "a case unlike those labelled so far" if case.features is not None else "a new case"
+
+
+def how_far(case: CaseView, plane: Plane, index: int, taken: Iterable[int]) -> str:
+    """Return the distance to the nearest labelled or suggested parallel slice, in words."""
+    step = case.geometry.spacing[plane.axis]
+    labelled = {abs(index - other) * step for other in case.annotated.get(plane, ())}
+    suggested = {abs(index - other) * step for other in taken}
+    if labelled and min(labelled) <= min(suggested, default=np.inf):
+        return f"{min(labelled):.0f} mm from the nearest labelled slice"
+    if suggested:
+        return f"{min(suggested):.0f} mm from a slice suggested above"
+    if case.labelled:
+        return f"no {plane} slice of this case is labelled yet"
+    return "nothing is labelled in this case yet"
+
+
+def _about(table: Table, row: int, classes: Sequence[str]) -> str:
+    masses = table.values["classes"][row]
+    return classes[int(masses.argmax())] if masses.any() else "the background"

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from suggest_worlds import HEALTHY, flat_scores, grid
+
+from sslseg.core.errors import SslsegError
+from sslseg.core.geometry import Plane
+from sslseg.core.prediction import CriticHealth
+from sslseg.suggest.selection import rank, redundancy
+from sslseg.suggest.strategies import STRATEGIES
+from sslseg.suggest.views import CaseView
+
+NAMES = ("posterior", "anterior")
+PEAK = 17
+
+
+def one_peak(name="a", mutual=0.0, annotated=None) -> CaseView:
+    """Sure everywhere but in coronal slice 17, where class 2 is unsure."""
+    geometry = grid()
+    scores = {key: np.zeros_like(v) for key, v in flat_scores(geometry, 0).items()}
+    for plane in Plane:
+        scores[f"{plane}.band"] += 100
+    scores["coronal.uncertainty"][PEAK] = 50
+    scores["coronal.mutual"][PEAK] = 50 * mutual
+    scores["coronal.doubt"][PEAK] = 50
+    scores["coronal.classes"][PEAK] = (10, 40)
+    return CaseView(name, geometry, annotated or {}, scores, None, HEALTHY)
+
+
+def keys(found):
+    return [(s.case, s.plane, s.slice) for s in found]
+
+
+@pytest.mark.parametrize("strategy", ["auto", "uncertainty", "doubt"])
+def test_peak_comes_first(strategy):
+    best = rank([one_peak()], 1, strategy, classes=NAMES)[0]
+    assert (best.plane, best.slice) == (Plane.CORONAL, PEAK)
+
+
+def test_uncertainty_is_the_band_mean_with_its_prior():
+    best = rank([one_peak()], 1, "uncertainty", classes=NAMES)[0]
+    assert best.score == pytest.approx(50 / (100 + 100))
+
+
+def test_reason_names_parties_class_and_distance():
+    view = one_peak(mutual=0.5, annotated={Plane.CORONAL: (3, 29)})
+    best = rank([view], 1, classes=NAMES, parties="both networks")[0]
+    assert (
+        best.reason
+        == "both networks disagree about anterior; 12 mm from the nearest labelled slice"
+    )
+
+
+def test_reason_without_disagreement_or_labels():
+    best = rank([one_peak()], 1, classes=NAMES)[0]
+    assert best.reason == (
+        "the model is unsure about anterior; nothing is labelled in this case yet"
+    )
+
+
+def test_reason_of_doubt():
+    best = rank([one_peak()], 1, "doubt", classes=NAMES)[0]
+    assert best.reason.startswith("the discriminator doubts the prediction of anterior")
+
+
+def test_redundancy_by_hand():
+    found = redundancy(np.array([0.0, 2.0, np.inf]), np.array([10, 10, 10]))
+    np.testing.assert_allclose(found, [0, 1 - np.exp(-0.5), 1])
+    assert redundancy(np.array([6.0]), np.array([300]))[0] == pytest.approx(1 - np.exp(-0.5))
+
+
+def test_a_batch_spreads_over_cases():
+    found = rank([one_peak("a"), one_peak("b")], 2, classes=NAMES)
+    assert {s.case for s in found} == {"a", "b"}
+
+
+def test_used_planes_are_mildly_preferred(make_case):
+    view = one_peak()
+    scores = dict(view.scores)
+    scores["axial.uncertainty"] = scores["axial.uncertainty"].copy()
+    scores["axial.uncertainty"][5] = 48
+    plain = replace(view, scores=scores)
+    assert rank([plain], 1, "uncertainty", classes=NAMES)[0].plane is Plane.CORONAL
+    habit = make_case("b", annotated={Plane.AXIAL: (1,)}, scored=False)
+    assert rank([plain, habit], 1, "uncertainty", classes=NAMES)[0].plane is Plane.AXIAL
+
+
+def test_only_the_fine_plane_of_thick_slices():
+    geometry = grid((40, 40, 12), (0.5, 0.5, 5.0))
+    view = CaseView("a", geometry, {}, flat_scores(geometry, 1), None, HEALTHY)
+    for strategy in STRATEGIES:
+        assert {s.plane for s in rank([view], 5, strategy, classes=NAMES)} == {Plane.AXIAL}
+
+
+def test_cases_without_prediction_come_after_the_rest(make_case):
+    tiny = make_case("tiny", geometry=grid((3, 3, 3)))
+    found = rank([make_case("new", scored=False), tiny], 12, classes=NAMES)
+    assert [s.case for s in found] == ["tiny"] * 9 + ["new"] * 3
+
+
+def test_cold_start_without_any_model(make_case):
+    cases = [make_case(str(n), scored=False) for n in range(5)]
+    found = rank(cases, 6, classes=NAMES)
+    assert len({s.case for s in found}) == 2
+    assert {s.plane for s in found} == set(Plane)
+    assert "a new case; nothing is labelled in this case yet" in {s.reason for s in found}
+    assert [s.score for s in found] == sorted((s.score for s in found), reverse=True)
+
+
+def test_equal_takes_the_middle_of_every_case(make_case):
+    cases = [make_case(n) for n in "abc"]
+    found = rank(cases, 3, "equal", classes=NAMES)
+    assert sorted(keys(found)) == [(n, Plane.SAGITTAL, 20) for n in "abc"]
+    assert found[0].reason == "equally spaced; nothing is labelled in this case yet"
+
+
+def test_random_foreground_draws_predicted_slices_only(make_case):
+    case = make_case()
+    found = rank([case], 40, "random-foreground", classes=NAMES)
+    assert all(case.scores[f"{s.plane}.foreground"][s.slice] > 0 for s in found[:20])
+
+
+def test_class_stratified_takes_turns():
+    geometry = grid((40, 30, 20))
+    scores = {key: np.zeros_like(v) for key, v in flat_scores(geometry, 0).items()}
+    for plane in Plane:
+        scores[f"{plane}.band"] += 100
+    for index, masses in ((3, (50, 0)), (20, (0, 50))):
+        scores["sagittal.classes"][index] = masses
+    scores["sagittal.uncertainty"][35] = 50
+    view = CaseView("a", geometry, {}, scores, None, HEALTHY)
+    found = rank([view], 3, "class-stratified", classes=NAMES, round_number=5)
+    assert [s.slice for s in found] == [3, 20, 35]
+
+
+def test_doubt_needs_a_healthy_critic(make_case):
+    ill = replace(make_case(), critic=CriticHealth(auc=0.99, words="AUC 0.99: too sharp."))
+    with pytest.raises(SslsegError, match=r"AUC 0\.99: too sharp"):
+        rank([ill], 1, "doubt", classes=NAMES)
+
+
+def test_unknown_strategy_lists_all(make_case):
+    with pytest.raises(SslsegError, match="random-foreground"):
+        rank([make_case()], 1, "best", classes=NAMES)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    strategy=st.sampled_from(sorted(STRATEGIES)),
+    seed=st.integers(0, 100),
+    count=st.integers(0, 15),
+    taken=st.lists(st.integers(0, 19), max_size=6),
+)
+def test_never_annotated_never_adjacent_and_the_same_again(strategy, seed, count, taken):
+    geometry = grid((40, 30, 20))
+    cases = [
+        CaseView(name, geometry, {Plane.AXIAL: tuple(sorted(set(taken)))}, scores, None, HEALTHY)
+        for name, scores in (("a", flat_scores(geometry, 1)), ("b", flat_scores(geometry, 2)))
+    ]
+    found = rank(cases, count, strategy, classes=NAMES, seed=seed)
+    assert found == rank(cases, count, strategy, classes=NAMES, seed=seed)
+    assert len(set(keys(found))) == len(found) == count
+    for place, s in enumerate(found):
+        done = set(cases["ab".index(s.case)].annotated.get(s.plane, ()))
+        assert s.slice not in done
+        done |= {t.slice for t in found[:place] if (t.case, t.plane) == (s.case, s.plane)}
+        assert not {s.slice - 1, s.slice + 1} & done
+
+
+def test_adjacent_slices_only_when_nothing_else_is_left(make_case):
+    case = make_case(geometry=grid((3, 3, 3)))
+    assert len(rank([case], 9, classes=NAMES)) == 9
+    assert len(rank([case], 50, classes=NAMES)) == 9
+
+
+def test_a_hundred_volumes_rank_in_under_a_second():
+    geometry = grid((200, 200, 200))
+    cases = [
+        CaseView(str(n), geometry, {Plane.AXIAL: (50, 99)}, flat_scores(geometry, n), None, HEALTHY)
+        for n in range(100)
+    ]
+    start = time.perf_counter()
+    assert len(rank(cases, 20, classes=NAMES)) == 20
+    assert time.perf_counter() - start < 1.0
