@@ -49,6 +49,7 @@ def test_assd_counts_every_surface_voxel_once():
     assert found["hd95_mm"] == pytest.approx(3.8)
 
 
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
 def test_the_same_as_monai():
     torch = pytest.importorskip("torch")
     from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
