@@ -93,6 +93,7 @@ class Annotation:
 def slice_target(labels: Array, state: SliceState) -> npt.NDArray[np.int16]:
     """Return the target of one slice alone, ``(H, W)``, as `Annotation.target` would."""
     unpainted = 0 if state is SliceState.COMPLETE else IGNORE
-    target = np.where(labels == UNPAINTED, unpainted, labels).astype(np.int16)
+    target = labels.astype(np.int16)
+    target[labels == UNPAINTED] = unpainted
     target[labels == BACKGROUND] = 0
     return target

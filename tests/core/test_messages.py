@@ -1,0 +1,66 @@
+import pytest
+from pydantic import ValidationError
+
+from sslseg.core import events
+from sslseg.core.config import DeviceChoice, TrainRequest
+from sslseg.core.control import Control
+from sslseg.core.errors import Cancelled, SslsegError
+from sslseg.core.geometry import Plane
+from sslseg.core.suggestion import Suggestion
+
+
+def test_an_error_is_one_plain_line() -> None:
+    error = SslsegError("a spoon", "a fork", "Look in the drawer.")
+    assert str(error) == "Got a spoon; expected a fork. Look in the drawer."
+    assert (error.got, error.expected, error.todo) == error.args
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        events.Validated(run="r", step=3, dice={"a": 0.5, "b": None}, mean=0.5, slices=2),
+        events.RunFinished(run="r", reason=events.FinishReason.STOPPED, step=3, seconds=1.5),
+        events.SuggestionsReady(
+            suggestions=(Suggestion(case="c", plane=Plane.AXIAL, slice=3, score=1, reason="new"),)
+        ),
+        events.CommandDone(command="train", message="no cases"),
+    ],
+)
+def test_events_pass_the_pipe_unchanged(event: events.Event) -> None:
+    line = events.EVENT.dump_json(event)
+    assert b"\n" not in line
+    assert events.EVENT.validate_json(line) == event
+
+
+def test_commands_pass_the_pipe_unchanged() -> None:
+    request = TrainRequest(minutes=4, device=DeviceChoice.CPU, settings={"weight": 0.1, "on": True})
+    command = events.Train(request=request)
+    again = events.COMMAND.validate_json(events.COMMAND.dump_json(command))
+    assert again == command
+    assert isinstance(again, events.Train)
+    assert again.request.settings["on"] is True
+
+
+@pytest.mark.parametrize("line", ['{"kind": "explode"}', '{"kind": "train"}', "[]", "{"])
+def test_unknown_or_broken_commands_are_refused(line: str) -> None:
+    with pytest.raises(ValidationError):
+        events.COMMAND.validate_json(line)
+
+
+@pytest.mark.parametrize("wrong", [{"minutes": 0}, {"steps": 0}, {"device": "tpu"}])
+def test_a_train_request_has_sense(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        TrainRequest.model_validate(wrong)
+
+
+def test_control_stops_once_and_is_reset() -> None:
+    control = Control()
+    control.check()
+    control.stop()
+    assert control.stopped
+    with pytest.raises(Cancelled):
+        control.check()
+    control.reset()
+    control.check()
+    control.show("head")
+    assert control.shown == "head"
