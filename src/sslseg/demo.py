@@ -6,7 +6,6 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 from skimage.io import imsave
@@ -18,6 +17,7 @@ from sslseg.core.errors import SslsegError
 from sslseg.core.events import Event, Exported, RunFinished, RunStarted, Validated
 from sslseg.session import Session
 from sslseg.storage.arrays import latest_prediction, load_prediction
+from sslseg.storage.images import read_volume
 from sslseg.storage.samples import make_sample_project
 from sslseg.storage.schema import DATABASE
 
@@ -45,16 +45,16 @@ def headless(out: Path, minutes: float, tell: Tell) -> tuple[Path, ...]:
     project, control = out / "project", Control()
     if not (project / DATABASE).exists():
         make_sample_project(project)
-    with closing(Session(project)) as session:
+    with Session(project) as session:
         slices = len(session.store.slices())
-        tell(f"{project}: {len(session.cases)} cases, {slices} slices labelled in all")
+        tell(f"{project}: {len(session.store.cases())} cases, {slices} slices labelled in all")
         _follow(session.train(TrainRequest(minutes=minutes), control), tell)
         _follow(session.predict((), control), tell)
         for suggestion in session.suggest(3, "auto"):
             place = f"{suggestion.case}, {suggestion.plane} slice {suggestion.slice}"
             tell(f"Label next: {place}: {suggestion.reason}")
         masks = _follow(session.export(out / "masks", "nifti", "predictions", control), tell)
-        drawn = tuple(_draw(session, case.name, out / "pictures") for case in session.cases)
+        drawn = tuple(_draw(session, case.name, out / "pictures") for case in session.store.cases())
     tell(f"{len(masks)} masks in {out / 'masks'}, {len(drawn)} pictures in {out / 'pictures'}")
     return (*masks, *drawn)
 
@@ -109,7 +109,7 @@ def _draw(session: Session, case: str, folder: Path) -> Path:
     if found is None:
         raise SslsegError(f"no prediction of {case}", "one for every case", "Run the demo again.")
     prediction = load_prediction(found)
-    volume = session.volume(case)
+    volume = read_volume(session.store.source_path(case))
     index = int((prediction.labels > 0).sum(axis=(0, 1)).argmax())
     colors = [label.color for label in session.store.classes]
     grey = pictures.grey(volume.data[:, :, index])
