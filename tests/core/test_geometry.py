@@ -67,5 +67,5 @@ def test_geometry_refuses_what_is_no_grid(affine: np.ndarray) -> None:
 
 
 def test_geometry_survives_json() -> None:
-    geometry = Geometry.of((2, 3, 4), np.array([[0.1, 0, 0, 1 / 3]] + np.eye(4)[1:].tolist()))
+    geometry = Geometry.of((2, 3, 4), np.array([[0.1, 0, 0, 1 / 3], *np.eye(4)[1:].tolist()]))
     assert Geometry.model_validate_json(geometry.model_dump_json()) == geometry

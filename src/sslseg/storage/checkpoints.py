@@ -77,6 +77,17 @@ def latest(folder: Path) -> tuple[dict[str, Array], dict[str, Any]] | None:
     return None
 
 
+def latest_facts(folder: Path) -> dict[str, Any] | None:
+    """Return the facts of the newest checkpoint with a sound sidecar; None if there is none."""
+    for sidecar in _newest_first(folder):
+        try:
+            facts: dict[str, Any] = unseal(sidecar.read_bytes())["facts"]
+        except (OSError, ValueError, KeyError):
+            continue
+        return facts
+    return None
+
+
 def _load(sidecar: Path) -> tuple[dict[str, Array], dict[str, Any]] | None:
     """Return one checkpoint, or None where a bit of it differs from what was written."""
     try:

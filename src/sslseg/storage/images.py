@@ -81,15 +81,22 @@ def read_volume(path: Path) -> Volume:
     return Volume(data, found.geometry, found.reorientation, found.modality)
 
 
-def describe(path: Path) -> CaseRecord:
-    """Read an image to its last byte and return the record that a project keeps of it.
+def describe(path: Path, volume: Volume | None = None) -> CaseRecord:
+    """Return the record that a project keeps of an image, which is read to its last byte.
+
+    Parameters
+    ----------
+    path : Path
+        The image.
+    volume : Volume or None
+        What `read_volume` returned for it, if it was read already.
 
     Raises
     ------
     SslsegError
         As `read_volume`.
     """
-    volume = read_volume(path)
+    volume = volume or read_volume(path)
     return CaseRecord(
         name=case_name(path),
         source=str(path.absolute()),
@@ -105,6 +112,11 @@ def case_name(path: Path) -> str:
     ending = "" if path.is_dir() else _ending(path)
     name = path.name or path.absolute().name
     return name[: len(name) - len(ending)]
+
+
+def is_image(path: Path) -> bool:
+    """Tell by its name whether a file is an image that `read_volume` takes."""
+    return path.is_file() and bool(_ending(path))
 
 
 def fingerprint(path: Path) -> str:

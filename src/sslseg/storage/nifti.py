@@ -49,7 +49,7 @@ def voxels(path: Path) -> Array:
     try:
         whole = type(image).from_bytes(_all_bytes(path, image))
         if _scaled(image):
-            data = whole.dataobj.get_scaled(np.float32)
+            data = np.asarray(whole.dataobj, np.float32)
         else:
             data = whole.dataobj.get_unscaled()
         return np.asarray(data).reshape(known.shape).astype(known.dtype, copy=False)

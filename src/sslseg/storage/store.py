@@ -149,27 +149,32 @@ class ProjectStore:
         return CaseRecord.model_validate_json(row["record"])
 
     def add_case(self, record: CaseRecord) -> CaseRecord:
-        """Add a case and return it as stored: its source relative to the project where possible.
+        """Add one case, as `add_cases`; return it as stored."""
+        return self.add_cases([record])[0]
+
+    def add_cases(self, records: Sequence[CaseRecord]) -> tuple[CaseRecord, ...]:
+        """Add cases, all or none; sources become relative to the project where possible.
 
         Raises
         ------
         SslsegError
-            If the name is taken (upper and lower case count as equal) or no folder can have it.
+            If a name is taken (upper and lower case count as equal) or no folder can have it.
         """
-        check_case_name(record.name)
-        stored = record.model_copy(update={"source": self._relative(record.source)})
+        stored = [r.model_copy(update={"source": self._relative(r.source)}) for r in records]
         with self._writing() as db:
-            if db.execute("SELECT 1 FROM cases WHERE name = ?", (record.name,)).fetchone():
-                raise SslsegError(
-                    f"a second case named '{record.name}' ({record.source})",
-                    "a name of its own for each case",
-                    "Rename the file or its folder, then add it again; nothing was changed.",
+            for record in stored:
+                check_case_name(record.name)
+                if db.execute("SELECT 1 FROM cases WHERE name = ?", (record.name,)).fetchone():
+                    raise SslsegError(
+                        f"a second case named '{record.name}' ({record.source})",
+                        "a name of its own for each case",
+                        "Rename the file or its folder, then add it again; nothing was changed.",
+                    )
+                db.execute(
+                    "INSERT INTO cases (name, record) VALUES (?, ?)",
+                    (record.name, record.model_dump_json()),
                 )
-            db.execute(
-                "INSERT INTO cases (name, record) VALUES (?, ?)",
-                (stored.name, stored.model_dump_json()),
-            )
-        return stored
+        return tuple(stored)
 
     def set_domain(self, case: str, domain: str) -> None:
         """Say which scanner, site or sequence a case comes from."""
