@@ -74,7 +74,7 @@ class Annotation:
 
     def known_background(self) -> npt.NDArray[np.bool_]:
         """Return ``(X, Y, Z)`` bool: painted background, and the unpainted of complete slices."""
-        known = self.labels == BACKGROUND
+        known: npt.NDArray[np.bool_] = self.labels == BACKGROUND
         for (plane, index), state in self.states.items():
             if state is SliceState.COMPLETE:
                 chosen = take_slice(self.labels, plane, index)

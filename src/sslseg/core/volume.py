@@ -37,6 +37,8 @@ class CaseRecord(BaseModel):
         "CT" where the source says so, otherwise "".
     domain : str
         Scanner, site or sequence; "" where nobody said.
+    features : tuple of float
+        Describes the image for a diverse choice of cases; empty where it was not computed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,6 +49,7 @@ class CaseRecord(BaseModel):
     reorientation: Reorientation
     modality: str = ""
     domain: str = ""
+    features: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from sslseg.core.annotation import IGNORE
+from sslseg.core.geometry import Array, Plane, take_slice
 from sslseg.data.batch import Batch
 from sslseg.data.slabs import crop, slab
 
@@ -143,16 +144,23 @@ class Sampler:
             _start(rng, int(centre[axis]), side, length)
             for axis, side, length in zip(axes, sides, self.plan.patch, strict=True)
         ]
-        if self.plan.axis is None:
-            image, target = case.image[None], case.target
-        else:
-            index = int(centre[self.plan.axis])
-            image = slab(case.image, self.plan.axis, index, self.plan.context)
-            target = None if case.target is None else case.target.take(index, self.plan.axis)
+        image, target = self._source(case, centre)
         x = np.asarray(crop(image, start, self.plan.patch, "edge"), np.float32)
         if target is None:
             return x, np.full(self.plan.patch, IGNORE, np.int16)
         return x, np.asarray(crop(target, start, self.plan.patch, IGNORE), np.int16)
+
+    def _source(
+        self, case: TrainingCase, centre: npt.NDArray[np.intp]
+    ) -> tuple[Array, Array | None]:
+        """Return image ``(Cin, *sides)`` and target ``(*sides)`` from which the patch is cut."""
+        if self.plan.axis is None:
+            return case.image[None], case.target
+        index = int(centre[self.plan.axis])
+        image = slab(case.image, self.plan.axis, index, self.plan.context)
+        if case.target is None:
+            return image, None
+        return image, take_slice(case.target, Plane.of_axis(self.plan.axis), index)
 
 
 def _start(rng: np.random.Generator, centre: int, side: int, length: int) -> int:

@@ -100,6 +100,6 @@ class Views:
 def _low_resolution(x: Tensor, factor: int) -> Tensor:
     """Halve the resolution and come back: blur without a kernel, on every device."""
     sides = [max(1, side // factor) for side in x.shape[2:]]
-    pool = F.adaptive_avg_pool2d if x.ndim == 4 else F.adaptive_avg_pool3d
     mode = "bilinear" if x.ndim == 4 else "trilinear"
-    return F.interpolate(pool(x, sides), size=x.shape[2:], mode=mode, align_corners=False)
+    small = F.interpolate(x, size=sides, mode="area")
+    return F.interpolate(small, size=x.shape[2:], mode=mode, align_corners=False)

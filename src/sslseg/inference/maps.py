@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,13 +36,7 @@ class Maps:
 
     def slice(self, axis: int, index: int) -> Maps:
         """Return one slice across spatial `axis`."""
-        confidence = None if self.confidence is None else self.confidence.take(index, axis)
-        return Maps(
-            self.probability.take(index, axis + 1),
-            self.entropy.take(index, axis),
-            self.information.take(index, axis),
-            confidence,
-        )
+        return self._each(lambda array: np.moveaxis(array, axis, 0)[index])
 
     def at(self, index: int) -> Maps:
         """Return the slice `index` of the first spatial axis."""
@@ -50,12 +44,15 @@ class Maps:
 
     def moved(self, axis: int) -> Maps:
         """Return the maps with the first spatial axis moved to `axis`."""
-        confidence = None if self.confidence is None else np.moveaxis(self.confidence, 0, axis)
+        return self._each(lambda array: np.moveaxis(array, 0, axis))
+
+    def _each(self, change: Callable[[Floats], Floats]) -> Maps:
+        """Return the maps with `change` applied to each array ``(*S)``, class by class."""
         return Maps(
-            np.moveaxis(self.probability, 1, axis + 1),
-            np.moveaxis(self.entropy, 0, axis),
-            np.moveaxis(self.information, 0, axis),
-            confidence,
+            np.stack([change(part) for part in self.probability]),
+            change(self.entropy),
+            change(self.information),
+            None if self.confidence is None else change(self.confidence),
         )
 
     @staticmethod
@@ -89,7 +86,7 @@ def maps_of(stacked: Tensor, classes: int, has_critic: bool) -> Maps:
     """
     logits = stacked[-1] if has_critic else None
     probabilities = stacked[:-1] if has_critic else stacked
-    members = [part.unsqueeze(0) for part in probabilities.split(classes)]
+    members = [part.unsqueeze(0) for part in torch.split(probabilities, classes)]
     mean, total, information = mutual_information(members)
     confidence = None if logits is None else torch.sigmoid(logits).numpy()
     return Maps(mean[0].numpy(), total[0, 0].numpy(), information[0, 0].numpy(), confidence)

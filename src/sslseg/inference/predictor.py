@@ -109,7 +109,7 @@ class Predictor:
         at_once = max(1, WINDOWS_AT_ONCE // int(np.prod((x.shape[1], *self.patch))))
         with torch.inference_mode():
             if all(side <= roi for side, roi in zip(x.shape[2:], self.patch, strict=True)):
-                out = torch.cat([self._whole(part, window) for part in x.split(at_once)])
+                out = torch.cat([self._whole(part, window) for part in torch.split(x, at_once)])
             else:
                 out = sliding_window_inference(
                     x,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ LEAK = 0.2
 
 
 class PixelDiscriminator(nn.Module):
-    """Fully convolutional: per voxel, is this map truth or a prediction? (AdvSemiSeg, 2018)
+    """Fully convolutional judge of each voxel: truth, or a prediction (AdvSemiSeg, 2018).
 
     Three stride-2 levels instead of the paper's five, so that small patches keep a map; the
     logits are upsampled to the input. No normalisation: batch norm would mix real and fake
@@ -31,7 +33,7 @@ class PixelDiscriminator(nn.Module):
         conv = nn.Conv2d if dims == 2 else nn.Conv3d
         widths = [channels, width, 2 * width, 4 * width]
         layers: list[nn.Module] = []
-        for inner, outer in zip(widths, widths[1:], strict=False):
+        for inner, outer in pairwise(widths):
             down = conv(inner, outer, 4, stride=2, padding=1)
             layers += [nn.utils.parametrizations.spectral_norm(down), nn.LeakyReLU(LEAK)]
         self.features = nn.Sequential(*layers)

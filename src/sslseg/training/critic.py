@@ -13,7 +13,7 @@ from sslseg.core.prediction import CriticHealth
 from sslseg.losses.adversarial import bce_logits, soften
 from sslseg.losses.masked import annotated, one_hot
 from sslseg.losses.ramps import Ramp
-from sslseg.training.settings import CriticParams
+from sslseg.methods.shared import CriticParams
 
 EVERY = 2
 """Optimiser steps of the segmentor for each one of a critic that only watches."""
@@ -94,11 +94,9 @@ def judge(value: float | None, held_out: bool) -> CriticHealth:
         return CriticHealth(auc=None, healthy=False, words=words)
     figure = f"AUC {value:.2f} on {where} slices"
     if value < HEALTHY[0]:
-        words = f"Do not rely on confidence yet: the discriminator cannot tell truth from prediction ({figure})."
+        words = f"Do not rely on confidence yet: it cannot tell truth from prediction ({figure})."
     elif value > HEALTHY[1]:
-        words = (
-            f"Do not rely on confidence: the discriminator tells them apart too easily ({figure})."
-        )
+        words = f"Do not rely on confidence: it tells truth from prediction too easily ({figure})."
     else:
         words = f"Confidence is usable: the discriminator tells truth from prediction ({figure})."
     healthy = HEALTHY[0] <= value <= HEALTHY[1]

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 
 import torch
+from torch import device as torch_device
+from torch import dtype as torch_dtype
 
 from sslseg.core.config import DeviceChoice
 from sslseg.core.errors import SslsegError
@@ -29,10 +31,10 @@ class Device:
         CPU threads of this process.
     """
 
-    torch: torch.device
+    torch: torch_device
     name: str
     memory: int
-    amp: torch.dtype | None
+    amp: torch_dtype | None
     threads: int
 
     @property
@@ -94,7 +96,7 @@ def mps_works() -> bool:
         x = torch.zeros((1, 1, 16, 16, 16), device="mps", requires_grad=True)
         down = torch.nn.Conv3d(1, 2, 3, stride=2, padding=1).to("mps")
         up = torch.nn.ConvTranspose3d(2, 1, 2, stride=2).to("mps")
-        up(down(x)).sum().backward()  # type: ignore[no-untyped-call]
+        up(down(x)).sum().backward()
     except (RuntimeError, NotImplementedError):
         return False
     return True

@@ -13,9 +13,9 @@ from sslseg.core.geometry import Plane
 from sslseg.core.volume import CaseRecord
 from sslseg.data.preprocessing import Spacing, grid_shape
 from sslseg.data.sampling import PatchPlan
+from sslseg.methods.shared import TrainingParams
 from sslseg.networks.factory import NetworkSpec
 from sslseg.training.device import Device
-from sslseg.training.settings import TrainingParams
 
 ANISOTROPIC = 2.5
 """Ratio of voxel sizes from which slices are thick and 3-D convolutions waste them."""

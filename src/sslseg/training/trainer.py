@@ -15,12 +15,12 @@ from sslseg.data.warp import WarpRange
 from sslseg.inference.predictor import Predictor
 from sslseg.losses.ramps import poly
 from sslseg.methods.base import Method, MethodParams, optimised
+from sslseg.methods.shared import CriticParams, TrainingParams
 from sslseg.networks.discriminators import PixelDiscriminator
 from sslseg.networks.factory import build, memory_format
 from sslseg.training.critic import RidingCritic
 from sslseg.training.device import Device
 from sslseg.training.planner import Plan
-from sslseg.training.settings import CriticParams, TrainingParams
 
 CLIP_NORM = 12.0
 WARM_UP_STEPS = 20
@@ -76,7 +76,8 @@ class Trainer:
         layout = memory_format(self.plan.network.dims)
         nets = self.method.build(lambda: build(self.plan.network))
         self.nets = {
-            name: net.to(self.device.torch, memory_format=layout) for name, net in nets.items()
+            name: net.to(self.device.torch).to(memory_format=layout)  # type: ignore[call-overload]
+            for name, net in nets.items()
         }
         self.optimiser = torch.optim.AdamW(
             [p for net in optimised(self.nets).values() for p in net.parameters()],

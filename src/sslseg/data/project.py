@@ -1,0 +1,124 @@
+"""The project's cases as training sees them, and word of new strokes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from sslseg.core.annotation import IGNORE, SliceRecord, SliceState
+from sslseg.core.geometry import Plane, take_slice
+from sslseg.data.preprocessing import Spacing, grid_shape, load_prepared, resample_target
+from sslseg.data.sampling import PatchPlan, Sampler, TrainingCase
+from sslseg.data.targets import Target, grid_index, held_out, training_target, validation_target
+from sslseg.storage.store import ProjectStore
+
+
+@dataclass(frozen=True)
+class HeldOutSlice:
+    """A slice that only validation sees, on the training grid: `truth` is ``(H, W)`` int16."""
+
+    case: TrainingCase
+    plane: Plane
+    index: int
+    truth: Target
+
+
+class ProjectData:
+    """Prepared images with the newest annotations.
+
+    Parameters
+    ----------
+    store : ProjectStore
+        Read only.
+    spacing : Spacing
+        The plan's training grid.
+    hold_out : bool
+        Whether held-out slices are kept from training.
+    """
+
+    def __init__(self, store: ProjectStore, spacing: Spacing, *, hold_out: bool) -> None:
+        self._store = store
+        self._spacing = spacing
+        self._hold_out = hold_out
+        self.images = {
+            record.name: load_prepared(store, record, spacing).image for record in store.cases()
+        }
+        self.revision = -1
+
+    def changed(self) -> bool:
+        """Tell whether strokes were saved since the last `sampler`."""
+        return self._store.revision() != self.revision
+
+    def sampler(self, plan: PatchPlan, seed: int) -> Sampler:
+        """Return a sampler over all cases with the annotations as they are now.
+
+        Raises
+        ------
+        ValueError
+            When nothing is annotated outside the held-out slices.
+        """
+        self.revision = self._store.revision()
+        records = self._records()
+        cases = [
+            TrainingCase(name, image, self._training(name, records[name]))
+            for name, image in self.images.items()
+        ]
+        return Sampler(cases, plan, seed)
+
+    def held_out(self) -> list[HeldOutSlice]:
+        """Return the slices that only validation sees."""
+        if not self._hold_out:
+            return []
+        return [
+            found
+            for name, records in self._records().items()
+            for found in self._held_out_of(name, held_out(records))
+        ]
+
+    def validation_sampler(self, plan: PatchPlan, seed: int) -> Sampler | None:
+        """Return a sampler over the held-out slices alone; None without any."""
+        chosen: dict[str, Target] = {}
+        for name, records in self._records().items():
+            if self._hold_out and held_out(records):
+                truth = validation_target(self._store.annotation(name), records)
+                chosen[name] = resample_target(truth, self.images[name].shape)
+        cases = [TrainingCase(name, self.images[name], target) for name, target in chosen.items()]
+        return Sampler(cases, plan, seed) if cases else None
+
+    def _training(self, name: str, records: list[SliceRecord]) -> Target | None:
+        if not any(record.state is not SliceState.NONE for record in records):
+            return None
+        shown = records if self._hold_out else []
+        target = training_target(self._store.annotation(name), shown)
+        return resample_target(target, self.images[name].shape)
+
+    def _held_out_of(self, name: str, records: list[SliceRecord]) -> list[HeldOutSlice]:
+        if not records:
+            return []
+        case = self._store.case(name)
+        shape = grid_shape(case, self._spacing)
+        prepared = TrainingCase(name, self.images[name], None)
+        found = []
+        for record in records:
+            truth = validation_target(self._store.annotation(name), [record])
+            plane = record.key.plane
+            index = grid_index(record.key.index, case.geometry.shape[plane.axis], shape[plane.axis])
+            on_grid = take_slice(resample_target(truth, shape), plane, index)
+            if np.any(on_grid != IGNORE):
+                found.append(HeldOutSlice(prepared, plane, index, on_grid))
+        return found
+
+    def _records(self) -> dict[str, list[SliceRecord]]:
+        by_case: dict[str, list[SliceRecord]] = defaultdict(list)
+        for record in self._store.slices():
+            by_case[record.key.case].append(record)
+        return by_case
+
+
+def annotated_planes(store: ProjectStore) -> Counter[Plane]:
+    """Return how many slices say something, by plane."""
+    return Counter(
+        record.key.plane for record in store.slices() if record.state is not SliceState.NONE
+    )

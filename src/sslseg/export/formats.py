@@ -1,0 +1,40 @@
+"""Which formats there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sslseg.core.control import Control
+from sslseg.core.errors import SslsegError
+from sslseg.core.events import Event
+from sslseg.export.masks import MaskSource
+from sslseg.export.nifti import export_nifti
+from sslseg.export.nnunet import export_nnunet
+from sslseg.storage.store import ProjectStore
+
+Exporter = Callable[[ProjectStore, Path, MaskSource, Control], Iterator[Event]]
+
+FORMATS: dict[str, Exporter] = {"nifti": export_nifti, "nnunet": export_nnunet}
+
+
+def export(
+    store: ProjectStore, out: Path, form: str, what: str, control: Control
+) -> Iterator[Event]:
+    """Write `what` of all cases to the folder `out` in the format called `form`.
+
+    Raises
+    ------
+    SslsegError
+        For an unknown format or content, or when there is nothing to write.
+    """
+    if form not in FORMATS:
+        raise SslsegError(
+            f"export format {form!r}", "one of " + ", ".join(FORMATS), "Choose one of these."
+        )
+    sources = [source.value for source in MaskSource]
+    if what not in sources:
+        raise SslsegError(
+            f"content {what!r}", "one of " + ", ".join(sources), "Choose one of these."
+        )
+    yield from FORMATS[form](store, out, MaskSource(what), control)

@@ -1,0 +1,336 @@
+"""The one facade of the engine: open, annotate, train, predict, suggest, export.
+
+Synchronous and in process. Long work is a generator of events that a `Control` can stop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from sslseg.core.annotation import SliceState
+from sslseg.core.config import DeviceChoice, TrainRequest
+from sslseg.core.control import Control
+from sslseg.core.errors import SslsegError
+from sslseg.core.events import Event, PredictionReady, Progress
+from sslseg.core.geometry import Array, Plane, take_slice
+from sslseg.core.prediction import CriticHealth, PredictionInfo
+from sslseg.core.suggestion import Suggestion
+from sslseg.core.volume import CaseRecord
+from sslseg.data.preprocessing import load_prepared
+from sslseg.evaluation import evaluate
+from sslseg.export.formats import export
+from sslseg.export.masks import MaskSource, mask
+from sslseg.inference.native import to_native
+from sslseg.methods import find
+from sslseg.storage import arrays
+from sslseg.storage.images import case_name, describe, is_image, read_labels, read_volume
+from sslseg.storage.store import ProjectStore
+from sslseg.suggest.acquisition import slice_scores
+from sslseg.suggest.coldstart import image_features
+from sslseg.suggest.selection import rank
+from sslseg.suggest.views import CaseView, annotated_slices
+from sslseg.training import loop, model
+from sslseg.training.device import choose
+from sslseg.training.round import Round
+from sslseg.training.trainer import Trainer
+
+
+class Session:
+    """Work on one project folder.
+
+    Parameters
+    ----------
+    project : Path
+        The folder.
+    read_only : bool
+        Never write annotations or cases; the worker's way. Runs and predictions are files of
+        their own and are written all the same.
+
+    Raises
+    ------
+    SslsegError
+        When there is no project.
+    """
+
+    def __init__(self, project: Path, *, read_only: bool = False) -> None:
+        self.store = ProjectStore.open(project, read_only=read_only)
+        self._loaded: tuple[Trainer, model.ModelFacts] | None = None
+
+    @classmethod
+    def create(cls, project: Path, classes: Sequence[str]) -> Self:
+        """Make a new project folder with these classes and open it."""
+        ProjectStore.create(project, classes).close()
+        return cls(project)
+
+    def close(self) -> None:
+        """Let go of the project."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    # ---- cases and annotations ----
+
+    def add(self, paths: Sequence[Path], control: Control) -> Iterator[Event]:
+        """Add image files or DICOM folders, all or none.
+
+        Every file is read to its end before the project is touched, so that one bad file changes
+        nothing.
+
+        Raises
+        ------
+        SslsegError
+            When a file cannot be read or its case name is taken.
+        """
+        records: list[CaseRecord] = []
+        for done, path in enumerate(paths):
+            control.check()
+            volume = read_volume(path)
+            features = image_features(volume.data, volume.geometry.spacing)
+            described = describe(path, volume)
+            records.append(described.model_copy(update={"features": tuple(features.tolist())}))
+            yield Progress(task="Reading images", done=done + 1, total=len(paths))
+        self.store.add_cases(records)
+
+    def import_labels(
+        self, case: str, file: Path, plane: Plane | None = None, slices: Sequence[int] = ()
+    ) -> int:
+        """Take slices of a label file as complete annotations; return how many.
+
+        Parameters
+        ----------
+        case : str
+            Name of the case.
+        file : Path
+            Labels on the case's grid, 0 background, 1.. classes.
+        plane : Plane, optional
+            None imports the whole volume, as complete axial slices.
+        slices : sequence of int
+            Slice numbers of `plane`; empty takes all.
+
+        Raises
+        ------
+        SslsegError
+            When the grid differs, a value has no class, or a slice does not exist.
+        """
+        record = self.store.case(case)
+        labels = read_labels(file, record.geometry, record.reorientation)
+        self._refuse_unknown_classes(file, labels)
+        chosen_plane = plane or Plane.AXIAL
+        count = record.geometry.slices(chosen_plane)
+        wanted = list(dict.fromkeys(slices)) or list(range(count))
+        for index in wanted:
+            if not 0 <= index < count:
+                raise SslsegError(
+                    f"slice {index} of {case}",
+                    f"a {chosen_plane} slice from 0 to {count - 1}",
+                    "Correct the slice number; nothing was imported.",
+                )
+        found = {
+            index: (take_slice(labels, chosen_plane, index).copy(), SliceState.COMPLETE)
+            for index in wanted
+        }
+        self.store.save_slices(case, chosen_plane, found, author=f"file {file.name}")
+        return len(found)
+
+    def _refuse_unknown_classes(self, file: Path, labels: Array) -> None:
+        known = {label.value for label in self.store.classes}
+        unknown = sorted({int(value) for value in np.unique(labels)} - known - {0})
+        if unknown:
+            names = ", ".join(f"{label.value} {label.name}" for label in self.store.classes)
+            raise SslsegError(
+                f"label values {unknown} in {file}",
+                f"0 and the project's classes ({names})",
+                "Add the missing classes to the project, or relabel the file.",
+            )
+
+    # ---- training and prediction ----
+
+    def train(self, request: TrainRequest, control: Control) -> Iterator[Event]:
+        """Train one round; the case on the screen is predicted along the way.
+
+        Raises
+        ------
+        SslsegError
+            When training cannot begin or go on; what was learnt before is kept.
+        """
+        current = Round(
+            self.store,
+            request,
+            control,
+            lambda trainer, facts: self._preview(trainer, facts, control),
+        )
+        yield from loop.train(current.job(), control)
+        if current.trainer.step_count:
+            self._loaded = (current.trainer, current.facts())
+
+    def predict(self, cases: Sequence[str], control: Control) -> Iterator[Event]:
+        """Predict these cases (all where empty), the one on the screen first.
+
+        Raises
+        ------
+        SslsegError
+            When there is no model, or a case is unknown.
+        Cancelled
+            When the control asks for it; predictions already made stay.
+        """
+        known = [record.name for record in self.store.cases()]
+        wanted = [self.store.case(name).name for name in cases] or known
+        trainer, facts = self._model()
+        waiting = list(wanted)
+        while waiting:
+            control.check()
+            name = control.shown if control.shown in waiting else waiting[0]
+            waiting.remove(name)
+            yield self._predict_one(trainer, facts, name, control)
+            done = len(wanted) - len(waiting)
+            yield Progress(task="Predicting", done=done, total=len(wanted))
+
+    def _model(self) -> tuple[Trainer, model.ModelFacts]:
+        newest = model.runs(self.store.path)
+        if self._loaded and newest and newest[0].name == self._loaded[1].run:
+            return self._loaded
+        self._loaded = model.load(self.store.path, choose(DeviceChoice.AUTO))
+        return self._loaded
+
+    def _preview(
+        self, trainer: Trainer, facts: model.ModelFacts, control: Control
+    ) -> PredictionReady | None:
+        if control.shown is None:
+            return None
+        return self._predict_one(trainer, facts, control.shown, control)
+
+    def _predict_one(
+        self, trainer: Trainer, facts: model.ModelFacts, name: str, control: Control
+    ) -> PredictionReady:
+        record = self.store.case(name)
+        prepared = load_prepared(self.store, record, facts.plan.spacing)
+        maps = trainer.predictor().volume(prepared.image, control)
+        info = PredictionInfo(
+            case=name,
+            version=f"{time.time_ns() // 10**6:014d}",
+            run=facts.run,
+            method=facts.method,
+            step=facts.step,
+            time=time.time(),
+            classes=facts.classes,
+            critic=facts.critic,
+        )
+        prediction = to_native(maps, record.geometry.shape, info)
+        scores = slice_scores(prediction, record.geometry.spacing)
+        folder = arrays.save_prediction(self.store.path, prediction, scores)
+        return PredictionReady(case=name, version=info.version, folder=str(folder))
+
+    # ---- what next, how good, and out ----
+
+    def suggest(self, count: int = 10, strategy: str = "auto") -> tuple[Suggestion, ...]:
+        """Return the slices worth labelling next, best first.
+
+        Without any prediction: diverse cases and spread slices.
+        """
+        records = self.store.slices()
+        views = [
+            self._view(record, annotated_slices(records, record.name))
+            for record in self.store.cases()
+        ]
+        newest = model.load_facts(self.store.path)
+        return tuple(
+            rank(
+                views,
+                count,
+                strategy,
+                classes=[label.name for label in self.store.classes],
+                parties=find(newest.method).parties if newest else "",
+                round_number=len(model.runs(self.store.path)),
+            )
+        )
+
+    def _view(self, record: CaseRecord, annotated: dict[Plane, tuple[int, ...]]) -> CaseView:
+        folder = arrays.latest_prediction(self.store.path, record.name)
+        return CaseView(
+            name=record.name,
+            geometry=record.geometry,
+            annotated=annotated,
+            scores=arrays.load_scores(folder) if folder else None,
+            features=np.array(record.features) if record.features else None,
+            critic=arrays.load_info(folder).critic if folder else CriticHealth(),
+        )
+
+    def evaluate(self, labels: Path, cases: Sequence[str] = ()) -> dict[str, Any]:
+        """Compare predictions with true labels.
+
+        Parameters
+        ----------
+        labels : Path
+            One label file per case, named like the image.
+        cases : sequence of str
+            Empty takes every case that has both a prediction and a label file.
+
+        Raises
+        ------
+        SslsegError
+            When an asked case lacks one of them, or no case has both.
+        """
+        files = _label_files(labels)
+        wanted = list(cases) or [
+            record.name
+            for record in self.store.cases()
+            if record.name in files and arrays.latest_prediction(self.store.path, record.name)
+        ]
+        if not wanted:
+            raise SslsegError(
+                f"no case with both a prediction and a label file in {labels}",
+                "label files named like the images, and predicted cases",
+                "Run `sslseg predict` first, and check the names.",
+            )
+        predictions, truths, spacings = {}, {}, {}
+        for name in wanted:
+            record = self.store.case(name)
+            if name not in files:
+                raise SslsegError(
+                    f"no label file of case {name} in {labels}",
+                    "one named like its image",
+                    "Check the folder and the names.",
+                )
+            truths[name] = read_labels(files[name], record.geometry, record.reorientation)
+            predictions[name] = mask(self.store, name, MaskSource.PREDICTIONS)
+            spacings[name] = record.geometry.spacing
+        return evaluate(predictions, truths, spacings, self.store.classes)
+
+    def export(self, out: Path, form: str, what: str, control: Control) -> Iterator[Event]:
+        """Write predictions or annotations in a format that others read.
+
+        Parameters
+        ----------
+        out : Path
+            A folder; made if missing.
+        form : str
+            A name in `sslseg.export.formats.FORMATS`.
+        what : str
+            "predictions" or "annotations".
+
+        Raises
+        ------
+        SslsegError
+            For an unknown format or content, or when there is nothing to write.
+        """
+        yield from export(self.store, out, form, what, control)
+
+
+def _label_files(folder: Path) -> dict[str, Path]:
+    """Return the image files of a folder by case name."""
+    if not folder.is_dir():
+        raise SslsegError(
+            f"no folder {folder}", "a folder with one label file per case", "Check the path."
+        )
+    return {case_name(path): path for path in sorted(folder.iterdir()) if is_image(path)}

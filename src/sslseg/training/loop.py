@@ -1,0 +1,201 @@
+"""The one loop under every method: ``train(job, control)`` yields events until the run ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sslseg.core.control import Control
+from sslseg.core.errors import Cancelled
+from sslseg.core.events import (
+    CheckpointSaved,
+    CriticJudged,
+    Event,
+    FinishReason,
+    PredictionReady,
+    RunFinished,
+    RunStarted,
+    StepReported,
+    Validated,
+)
+from sslseg.data.sampling import Sampler
+from sslseg.training.trainer import Diverged, StepReport, Trainer
+
+REPORT_SECONDS = 0.1
+POLL_SECONDS = 0.5
+CHECKPOINT_SECONDS = 60.0
+FIRST_PREVIEW_SECONDS = 6.0
+PREVIEW_SECONDS, PREVIEW_SHARE = 8.0, 0.05
+VALIDATIONS = 10
+VALIDATION_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a run lasts: steps, or minutes of wall time after preparation."""
+
+    steps: int | None = None
+    minutes: float | None = None
+
+    def fraction(self, step: int, seconds: float) -> float:
+        """Return the done share of the run, at least 0; 1 or more means it is over."""
+        if self.steps is not None:
+            return step / self.steps
+        assert self.minutes is not None
+        return seconds / (60.0 * self.minutes)
+
+
+class Data(Protocol):
+    """Where batches come from."""
+
+    def changed(self) -> bool:
+        """Tell whether there are new strokes."""
+        ...
+
+    def sampler(self) -> Sampler:
+        """Return a sampler over the annotations as they are now."""
+        ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training and what to do along the way. Each callable works on the trainer as it is.
+
+    Parameters
+    ----------
+    run : str
+        Its id.
+    trainer, data, schedule
+        What is trained, on what, for how long.
+    started : RunStarted
+        The first event.
+    prepare : callable
+        Yields progress before the first step and returns the data.
+    validate : callable
+        Returns what was measured on held-out slices, by events.
+    preview : callable
+        Predicts the case on the screen; None when there is none.
+    save : callable
+        Writes a checkpoint and returns its path.
+    """
+
+    trainer: Trainer
+    schedule: Schedule
+    started: RunStarted
+    prepare: Callable[[], Iterator[Event]]
+    data: Callable[[], Data]
+    validate: Callable[[], list[Validated | CriticJudged]]
+    preview: Callable[[], PredictionReady | None]
+    save: Callable[[], str]
+
+
+def train(job: Job, control: Control) -> Iterator[Event]:
+    """Run a job to its end, a request to stop, or a failure that the user can understand.
+
+    Yields exactly one RunFinished after the RunStarted. A stop is honoured after the step at
+    hand, and what was learnt is saved. Errors other than `Diverged` leave through the caller,
+    which owes the RunFinished.
+    """
+    run = job.started.run
+    yield job.started
+    clock = _Clock()
+    reason, message = FinishReason.COMPLETED, ""
+    try:
+        yield from job.prepare()
+        clock = _Clock()
+        reason = yield from _steps(job, control, clock)
+    except Cancelled:
+        reason = FinishReason.STOPPED
+    except Diverged:
+        reason = FinishReason.FAILED
+        message = (
+            "The loss was not finite for 20 steps in a row. The last checkpoint is kept. "
+            "Train again with a smaller learning_rate."
+        )
+    if reason is not FinishReason.FAILED and job.trainer.step_count:
+        step = job.trainer.step_count
+        yield CheckpointSaved(run=run, step=step, path=job.save())
+        yield from job.validate()
+    yield RunFinished(
+        run=run,
+        reason=reason,
+        step=job.trainer.step_count,
+        seconds=clock.elapsed(),
+        message=message,
+    )
+
+
+@dataclass
+class _Clock:
+    """Wall time of a run, and when each recurring task is due."""
+
+    began: float = field(default_factory=time.monotonic)
+    last: dict[str, float] = field(default_factory=dict)
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+    def due(self, task: str, every: float) -> bool:
+        """Tell whether `every` seconds passed since the task was last done (or the start)."""
+        return time.monotonic() - self.last.get(task, self.began) >= every
+
+    def done(self, task: str) -> None:
+        self.last[task] = time.monotonic()
+
+
+def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, FinishReason]:
+    """Yield the events of all steps; return why they ended."""
+    data = job.data()
+    sampler = data.sampler()
+    preview_every = FIRST_PREVIEW_SECONDS
+    validate_every = _validation_interval(job.schedule)
+    while True:
+        fraction = job.schedule.fraction(job.trainer.step_count, clock.elapsed())
+        if fraction >= 1:
+            return FinishReason.COMPLETED
+        if control.stopped:
+            return FinishReason.STOPPED
+        if clock.due("poll", POLL_SECONDS):
+            clock.done("poll")
+            sampler = data.sampler() if data.changed() else sampler
+        report = job.trainer.step(sampler, fraction)
+        if clock.due("report", REPORT_SECONDS) or job.trainer.step_count == 1:
+            clock.done("report")
+            yield _reported(job, report, clock)
+        if clock.due("validate", validate_every):
+            yield from job.validate()
+            clock.done("validate")
+        if clock.due("preview", preview_every):
+            began = time.monotonic()
+            shown = job.preview()
+            if shown is not None:
+                yield shown
+            preview_every = max(PREVIEW_SECONDS, (time.monotonic() - began) / PREVIEW_SHARE)
+            clock.done("preview")
+        if clock.due("checkpoint", CHECKPOINT_SECONDS):
+            path = job.save()
+            clock.done("checkpoint")
+            yield CheckpointSaved(run=job.started.run, step=job.trainer.step_count, path=path)
+
+
+def _validation_interval(schedule: Schedule) -> float:
+    """Ten times a run, but never more often than every few seconds."""
+    if schedule.minutes is None:
+        return 2 * VALIDATION_SECONDS
+    return max(VALIDATION_SECONDS, 60.0 * schedule.minutes / VALIDATIONS)
+
+
+def _reported(job: Job, report: StepReport, clock: _Clock) -> StepReported:
+    seconds = clock.elapsed()
+    done = min(1.0, job.schedule.fraction(job.trainer.step_count, seconds))
+    return StepReported(
+        run=job.started.run,
+        step=job.trainer.step_count,
+        fraction=done,
+        seconds=seconds,
+        seconds_left=seconds * (1 - done) / max(done, 1e-6),
+        terms=report.terms,
+        learning_rate=report.learning_rate,
+    )

@@ -1,0 +1,134 @@
+"""A model on disk: what a checkpoint says beside its tensors, and the way back to a trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from sslseg.core.config import Scalar, TrainRequest
+from sslseg.core.errors import SslsegError
+from sslseg.core.prediction import CriticHealth
+from sslseg.methods import find
+from sslseg.methods.base import MethodParams
+from sslseg.methods.parameters import fill
+from sslseg.methods.shared import CriticParams, TrainingParams
+from sslseg.storage import checkpoints
+from sslseg.training.device import Device
+from sslseg.training.planner import Plan
+from sslseg.training.trainer import Trainer
+
+FORMAT = 1
+
+
+class ModelFacts(BaseModel):
+    """Everything beside the tensors that a checkpoint needs; plain JSON."""
+
+    model_config = ConfigDict(frozen=True)
+    format: int = FORMAT
+    run: str
+    request: TrainRequest
+    method: str
+    plan: Plan
+    classes: tuple[str, ...]
+    step: int
+    critic: CriticHealth = CriticHealth()
+
+
+def settings_of(
+    method: str, settings: dict[str, Scalar]
+) -> tuple[MethodParams, TrainingParams, CriticParams]:
+    """Sort settings into the method's, the plan's and the critic's.
+
+    Raises
+    ------
+    SslsegError
+        When a name is unknown to all three, or a value does not fit.
+    """
+    models = (find(method).Params, TrainingParams, CriticParams)
+    known = {name for model in models for name in model.model_fields}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        raise SslsegError(
+            f"setting {unknown[0]!r} for method {method}",
+            "one of " + ", ".join(sorted(known)),
+            "Correct the name; `sslseg methods` lists them.",
+        )
+    params, training, critic = (fill(model, settings) for model in models)
+    assert isinstance(params, MethodParams)
+    assert isinstance(training, TrainingParams)
+    assert isinstance(critic, CriticParams)
+    return params, training, critic
+
+
+def make_trainer(request: TrainRequest, method: str, plan: Plan, device: Device) -> Trainer:
+    """Return a trainer with new weights that follow from the request's seed."""
+    params, training, critic = settings_of(method, request.settings)
+    return Trainer(find(method)(params), plan, device, request.seed, training, critic)
+
+
+def save(folder: Path, trainer: Trainer, facts: ModelFacts) -> Path:
+    """Write a checkpoint of the trainer as it is."""
+    tensors = trainer.state()
+    return checkpoints.save(folder, trainer.step_count, tensors, facts.model_dump(mode="json"))
+
+
+def runs(project: Path) -> list[Path]:
+    """Return the folders of all runs that have a checkpoint, newest first."""
+    found = (project / "runs").glob("*/checkpoint-*.safetensors")
+    return sorted({path.parent for path in found}, key=lambda path: path.name, reverse=True)
+
+
+def load_facts(project: Path) -> ModelFacts | None:
+    """Return what the newest checkpoint says of itself, without its tensors; None if none is."""
+    for folder in runs(project):
+        facts = checkpoints.latest_facts(folder)
+        if facts is not None:
+            return ModelFacts.model_validate(facts)
+    return None
+
+
+def load_facts_and_tensors(project: Path) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
+    """Return the newest checkpoint of the newest run that verifies, or None."""
+    for folder in runs(project):
+        found = checkpoints.latest(folder)
+        if found is not None:
+            tensors, facts = found
+            loaded = {name: torch.from_numpy(array) for name, array in tensors.items()}
+            return ModelFacts.model_validate(facts), loaded
+    return None
+
+
+def load(project: Path, device: Device) -> tuple[Trainer, ModelFacts]:
+    """Return the newest model as a trainer that can predict.
+
+    Raises
+    ------
+    SslsegError
+        When there is no model yet.
+    """
+    found = load_facts_and_tensors(project)
+    if found is None:
+        raise SslsegError(
+            "a project without a trained model",
+            "at least one training",
+            "Label a few slices and press Train (or run `sslseg train`).",
+        )
+    facts, tensors = found
+    trainer = make_trainer(facts.request, facts.method, facts.plan, device)
+    trainer.load_weights(tensors)
+    trainer.step_count = facts.step
+    return trainer, facts
+
+
+def warm_start(trainer: Trainer, project: Path, method: str) -> str | None:
+    """Take over the newest model's weights if it has the same shape; return its run, or None."""
+    found = load_facts_and_tensors(project)
+    if found is None:
+        return None
+    facts, tensors = found
+    if facts.method != method or facts.plan.network != trainer.plan.network:
+        return None
+    trainer.load_weights(tensors)
+    return facts.run

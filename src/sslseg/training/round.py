@@ -1,0 +1,210 @@
+"""One round of training on a project: plan, data, checkpoints, previews, in one job."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sslseg.core.catalogue import DEFAULT_METHOD
+from sslseg.core.config import TrainRequest
+from sslseg.core.control import Control
+from sslseg.core.errors import Cancelled, SslsegError
+from sslseg.core.events import (
+    CriticJudged,
+    Event,
+    PredictionReady,
+    RunStarted,
+    Validated,
+)
+from sslseg.core.prediction import CriticHealth
+from sslseg.data.preprocessing import prepare_all
+from sslseg.data.project import HeldOutSlice, ProjectData, annotated_planes
+from sslseg.data.sampling import Sampler
+from sslseg.storage.arrays import write_atomic
+from sslseg.storage.store import ProjectStore
+from sslseg.training import model
+from sslseg.training.device import Device, choose
+from sslseg.training.loop import Job, Schedule
+from sslseg.training.planner import Plan, default_minutes, make_plan
+from sslseg.training.trainer import Trainer
+from sslseg.training.validation import critic_health, slice_dice
+
+Preview = Callable[[Trainer, model.ModelFacts], PredictionReady | None]
+
+
+@dataclass
+class Round:
+    """Everything one training of a project needs; `job` hands it to the loop.
+
+    Parameters
+    ----------
+    store : ProjectStore
+        Read only.
+    request : TrainRequest
+        What the user asked for.
+    control : Control
+        Stops long validation and prediction too.
+    preview : callable
+        Predicts and saves the case on the screen; returns None when there is none.
+
+    Raises
+    ------
+    SslsegError
+        When nothing is labelled, a setting is wrong, or the device is not there.
+    """
+
+    store: ProjectStore
+    request: TrainRequest
+    control: Control
+    preview: Preview
+    run: str = field(init=False)
+    method: str = field(init=False)
+    device: Device = field(init=False)
+    plan: Plan = field(init=False)
+    trainer: Trainer = field(init=False)
+    health: CriticHealth = field(init=False, default_factory=CriticHealth)
+    _data: ProjectData | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Check the request and build the model; nothing is trained or written yet."""
+        self.method = self.request.method or DEFAULT_METHOD
+        _, training, _ = model.settings_of(self.method, self.request.settings)
+        planes = annotated_planes(self.store)
+        if not planes:
+            raise SslsegError(
+                "no labelled slice",
+                "at least one slice with painted voxels, or marked complete",
+                "Paint a few slices, then train.",
+            )
+        self.device = choose(self.request.device)
+        classes = len(self.store.classes) + 1
+        self.plan = make_plan(self.store.cases(), planes, classes, self.device, training)
+        self.trainer = model.make_trainer(self.request, self.method, self.plan, self.device)
+        self.run = _new_run(self.store.path, self.method)
+
+    def job(self) -> Job:
+        """Return the job for `sslseg.training.loop.train`."""
+        words = self.plan.words
+        if not self.request.fresh:
+            before = model.warm_start(self.trainer, self.store.path, self.method)
+            words = (*words, f"Goes on from run {before}.") if before else words
+        minutes = self.request.minutes
+        if minutes is None and self.request.steps is None:
+            minutes = default_minutes(self.device)
+            words = (*words, f"{minutes:g} minutes, since nobody said how long.")
+        return Job(
+            trainer=self.trainer,
+            schedule=Schedule(self.request.steps, minutes),
+            started=RunStarted(
+                run=self.run,
+                method=self.method,
+                device=self.device.name,
+                plan=words,
+                steps=self.request.steps,
+                minutes=minutes,
+            ),
+            prepare=self._prepare,
+            data=lambda: self,
+            validate=self._validate,
+            preview=lambda: self.preview(self.trainer, self.facts()),
+            save=self._save,
+        )
+
+    def facts(self) -> model.ModelFacts:
+        """Return what a checkpoint taken now would say."""
+        return model.ModelFacts(
+            run=self.run,
+            request=self.request,
+            method=self.method,
+            plan=self.plan,
+            classes=tuple(label.name for label in self.store.classes),
+            step=self.trainer.step_count,
+            critic=self.health,
+        )
+
+    # ---- the loop's data ----
+
+    def changed(self) -> bool:
+        """Tell whether strokes were saved since the last sampler."""
+        assert self._data is not None
+        return self._data.changed()
+
+    def sampler(self) -> Sampler:
+        """Return a sampler over the annotations as they are now."""
+        assert self._data is not None
+        try:
+            return self._data.sampler(self.plan.patches, self.request.seed)
+        except ValueError as error:
+            raise SslsegError(
+                "no labelled voxel to learn from",
+                "a slice with painted voxels or a complete one",
+                "Paint a few slices, then train.",
+            ) from error
+
+    # ---- along the way ----
+
+    def _prepare(self) -> Iterator[Event]:
+        yield from prepare_all(self.store, self.store.cases(), self.plan.spacing, self.control)
+        hold_out = self.trainer.training.validation
+        self._data = ProjectData(self.store, self.plan.spacing, hold_out=hold_out)
+        self.sampler()
+
+    def _validate(self) -> list[Validated | CriticJudged]:
+        """Measure Dice on held-out slices and judge the critic; nothing when asked to stop."""
+        assert self._data is not None
+        try:
+            return [*self._dice(self._data.held_out()), *self._judge(self._data)]
+        except Cancelled:
+            return []
+
+    def _dice(self, slices: list[HeldOutSlice]) -> list[Validated | CriticJudged]:
+        if not slices:
+            return []
+        names = [label.name for label in self.store.classes]
+        patience = Control() if self.control.stopped else self.control
+        values = slice_dice(self.trainer.predictor(), slices, len(names) + 1, patience)
+        defined = [value for value in values if value is not None]
+        mean = sum(defined) / len(defined) if defined else None
+        return [
+            Validated(
+                run=self.run,
+                step=self.trainer.step_count,
+                mean=mean,
+                slices=len(slices),
+                dice=dict(zip(names, values, strict=True)),
+            )
+        ]
+
+    def _judge(self, data: ProjectData) -> list[Validated | CriticJudged]:
+        if self.trainer.critic is None:
+            return []
+        seed = self.request.seed
+        unseen = data.validation_sampler(self.plan.patches, seed)
+        sampler = unseen or data.sampler(self.plan.patches, seed)
+        self.health = critic_health(
+            self.trainer.predictor(),
+            sampler,
+            self.plan.network.classes,
+            held_out=unseen is not None,
+        )
+        return [CriticJudged(run=self.run, step=self.trainer.step_count, health=self.health)]
+
+    def _save(self) -> str:
+        folder = self.store.path / "runs" / self.run
+        first = not folder.exists()
+        path = model.save(folder, self.trainer, self.facts())
+        if first:
+            write_atomic(folder / "run.json", self.request.model_dump_json(indent=1).encode())
+        return str(path)
+
+
+def _new_run(project: Path, method: str) -> str:
+    """Return an id that sorts by time and is not taken."""
+    stem = time.strftime("%Y%m%d-%H%M%S")
+    for number in range(100):
+        name = f"{stem}-{number:02d}-{method}"
+        if not (project / "runs" / name).exists():
+            return name
+    raise RuntimeError(f"100 runs within one second in {project}")

@@ -1,0 +1,89 @@
+"""Dice on held-out slices, and the discriminator's health."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sslseg.core.annotation import IGNORE
+from sslseg.core.control import Control
+from sslseg.core.prediction import CriticHealth
+from sslseg.data.project import HeldOutSlice
+from sslseg.data.sampling import Sampler
+from sslseg.inference.predictor import Predictor
+from sslseg.losses.adversarial import soften
+from sslseg.losses.masked import annotated, one_hot
+from sslseg.networks.factory import memory_format
+from sslseg.training.critic import auc, judge
+
+BATCHES_TO_JUDGE = 2
+BAND = 5
+"""Voxels across of the neighbourhood of foreground in which the critic is judged."""
+
+
+def slice_dice(
+    predictor: Predictor, slices: Sequence[HeldOutSlice], classes: int, control: Control
+) -> list[float | None]:
+    """Return Dice of classes 1.., pooled over all held-out slices; None where a class is absent.
+
+    Pooling (sums before the ratio) keeps a slice with a sliver of a class from deciding the mean.
+    """
+    overlap, size, present = (np.zeros(classes) for _ in range(3))
+    for held in slices:
+        maps = predictor.plane(held.case.image, held.plane.axis, held.index, control)
+        known = held.truth != IGNORE
+        found, truth = maps.probability.argmax(0)[known], held.truth[known]
+        for value in range(1, classes):
+            overlap[value] += np.sum((found == value) & (truth == value))
+            size[value] += np.sum(found == value) + np.sum(truth == value)
+            present[value] += np.sum(truth == value)
+    return [
+        float(2 * overlap[value] / size[value]) if present[value] else None
+        for value in range(1, classes)
+    ]
+
+
+@torch.inference_mode()
+def critic_health(
+    predictor: Predictor, sampler: Sampler, classes: int, *, held_out: bool
+) -> CriticHealth:
+    """Measure how well the critic tells softened truth from prediction near foreground.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        With a critic.
+    sampler : Sampler
+        Over held-out slices where there are any.
+    classes : int
+        With background.
+    held_out : bool
+        Whether the sampler's slices were kept from training.
+    """
+    if predictor.critic is None:
+        return CriticHealth()
+    real: list[Tensor] = []
+    fake: list[Tensor] = []
+    for step in range(BATCHES_TO_JUDGE):
+        batch = sampler.batch(step).to(predictor.device, memory_format(len(predictor.patch)))
+        items = batch.head()
+        p = predictor.members(items.x)[0]
+        known = annotated(items.y).unsqueeze(1)
+        truth = one_hot(items.y, classes)
+        near = known & _band(truth[:, 1:].sum(1, keepdim=True), p)
+        real.append(predictor.critic(soften(truth, p, known))[near])
+        fake.append(predictor.critic(p)[near])
+    value = auc(torch.cat(real).float().cpu().numpy(), torch.cat(fake).float().cpu().numpy())
+    return judge(value, held_out)
+
+
+def _band(foreground: Tensor, p: Tensor) -> Tensor:
+    """Return ``(B, 1, *S)`` bool: voxels near true or predicted foreground."""
+    predicted = (p.argmax(1, keepdim=True) > 0).float()
+    union = torch.maximum(foreground.float(), predicted)
+    pool = F.max_pool2d if union.ndim == 4 else F.max_pool3d
+    return pool(union, BAND, stride=1, padding=BAND // 2) > 0
