@@ -110,7 +110,8 @@ def _draw(session: Session, case: str, folder: Path) -> Path:
         raise SslsegError(f"no prediction of {case}", "one for every case", "Run the demo again.")
     prediction = load_prediction(found)
     volume = read_volume(session.store.source_path(case))
-    index = int((prediction.labels > 0).sum(axis=(0, 1)).argmax())
+    found_in = (prediction.labels > 0).sum(axis=(0, 1))
+    index = int(found_in.argmax()) if found_in.any() else len(found_in) // 2
     colors = [label.color for label in session.store.classes]
     grey = pictures.grey(volume.data[:, :, index])
     panels = (

@@ -1,0 +1,74 @@
+"""The demo without a screen, and the example, as a newcomer would run them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio.v3 as imageio
+import nibabel as nib
+import numpy as np
+import pytest
+
+from sslseg import demo
+from sslseg.core.errors import SslsegError
+from sslseg.storage.samples import sample_images
+from sslseg.storage.store import ProjectStore
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_headless_demo_tells_the_story_and_leaves_masks_and_pictures(tmp_path: Path) -> None:
+    story: list[str] = []
+    files = demo.headless(tmp_path, 0.02, story.append)
+    masks = [file for file in files if file.parent.name == "masks"]
+    drawn = [file for file in files if file.parent.name == "pictures"]
+    assert len(masks) == len(drawn) == len(sample_images()) == 8
+    for source in sample_images():
+        mask, image = nib.load(tmp_path / "masks" / source.name), nib.load(source)
+        assert mask.shape == image.shape
+        assert mask.get_data_dtype() == np.uint8
+        np.testing.assert_allclose(mask.affine, image.affine, atol=1e-4)
+        assert set(np.unique(np.asarray(mask.dataobj))) <= {0, 1, 2}
+    assert imageio.imread(drawn[0]).shape == (5 * 64, 5 * (3 * 56 + 2), 3)
+    told = "\n".join(story)
+    assert "8 cases, 6 slices labelled" in told
+    assert "Training mean-teacher on" in told
+    assert told.count("Label next: sample_") == 3
+    with ProjectStore.open(tmp_path / "project", read_only=True) as store:
+        assert len(store.slices()) == 6, "the model must not write annotations"
+
+
+@pytest.mark.slow
+def test_example_runs_as_it_stands(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "loop.py"), str(tmp_path / "project"), "0.02"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(list((tmp_path / "project" / "masks").glob("*.nii.gz"))) == 8
+    assert "sample_0" in told.stdout
+
+
+def test_window_without_napari_is_refused_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(SslsegError, match=r"napari-sslseg\[gui\]"):
+        demo.gui()
+
+
+def test_window_is_a_process_of_its_own_and_gets_the_project(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr(demo.subprocess, "call", lambda command: called.append(command) or 3)
+    assert demo.gui(Path("mine")) == 3
+    assert demo.gui() == 3
+    assert called == [
+        [sys.executable, "-m", "napari_sslseg", "mine"],
+        [sys.executable, "-m", "napari_sslseg"],
+    ]
