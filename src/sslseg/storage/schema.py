@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from sslseg.core.errors import SslsegError
 from sslseg.core.volume import ClassLabel
+from sslseg.storage.arrays import publish
 
 DATABASE = "project.sqlite"
 VERSION = 1
@@ -63,12 +63,13 @@ def create(project: Path, classes: tuple[ClassLabel, ...]) -> None:
         temporary.unlink(missing_ok=True)
         connection = _connected(temporary, "rwc")
         try:
-            connection.executescript(_TABLES)
+            connection.executescript(f"BEGIN; {_TABLES}")
             for label in classes:
                 insert_class(connection, label)
+            connection.execute("COMMIT")
         finally:
             connection.close()
-        os.replace(temporary, project / DATABASE)
+        publish(temporary, project / DATABASE)
 
 
 def insert_class(connection: sqlite3.Connection, label: ClassLabel) -> None:
@@ -141,7 +142,7 @@ def reported(project: Path) -> Iterator[None]:
     """Turn what SQLite or the system reports into one plain line."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except (sqlite3.OperationalError, OSError) as error:
         raise SslsegError(
             f"'{error}' from the project file in {project}",
             "room, permission and a moment without another writer",

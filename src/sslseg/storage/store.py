@@ -319,10 +319,19 @@ class ProjectStore:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """Give a connection inside a transaction, if this process still holds the lease."""
         with self._lock, schema.reported(self.path):
-            if self._lease is None or not self._lease.renew():
-                raise self._refused()
+            self._keep_lease()
             with schema.transaction(self._connection):
                 yield self._connection
+
+    def _keep_lease(self) -> None:
+        """Renew the lease; raises SslsegError if it was never held or is lost to someone else."""
+        if self._lease and not self._lease.renew():
+            self._lease.release()
+            taken = acquire(self.path)  # it may have vanished, or be with another store of ours
+            self._lease = taken if isinstance(taken, Lease) else None
+            self.lease_holder = taken if isinstance(taken, LeaseHolder) else None
+        if self._lease is None:
+            raise self._refused()
 
     def _refused(self) -> SslsegError:
         if self.lease_holder:

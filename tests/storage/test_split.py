@@ -1,0 +1,72 @@
+"""Which slices are held out, and that this never changes."""
+
+from pathlib import Path
+
+import numpy as np
+from phantoms import write_nifti
+
+from sslseg.core.annotation import SliceState
+from sslseg.core.geometry import Plane
+from sslseg.storage.images import describe
+from sslseg.storage.split import hold_out
+from sslseg.storage.store import ProjectStore
+
+
+def test_of_one_case_the_4th_10th_and_16th_slice_are_held_out() -> None:
+    held = [hold_out("a", {"a": False} if n else {}, n)[1] for n in range(20)]
+    assert [n + 1 for n, one in enumerate(held) if one] == [4, 10, 16]
+
+
+def test_every_sixth_case_is_for_validation() -> None:
+    cases: dict[str, bool] = {}
+    for number in range(1, 25):
+        cases[str(number)] = hold_out(str(number), cases, len(cases))[0]
+    assert [name for name, held in cases.items() if held] == ["6", "12", "18", "24"]
+
+
+def test_with_a_validation_case_no_other_slices_are_held_out() -> None:
+    cases = {"a": False, "b": True}
+    assert not any(hold_out("a", cases, n)[1] for n in range(20))
+    assert all(hold_out("b", cases, n) == (True, True) for n in range(20))
+
+
+def annotate(store: ProjectStore, case: str, index: int, value: int = 1) -> None:
+    labels = np.full((4, 5), value, np.uint8)
+    store.save_slices(case, Plane.AXIAL, {index: (labels, SliceState.PARTIAL)})
+
+
+def held_out(store: ProjectStore) -> set[tuple[str, int]]:
+    return {(r.key.case, r.key.index) for r in store.slices() if r.validation}
+
+
+def test_the_split_is_fixed_at_first_sight_and_never_moved(tmp_path: Path) -> None:
+    record = describe(write_nifti(tmp_path / "c1.nii"))
+    with ProjectStore.create(tmp_path / "project", ["a"]) as store:
+        for number in range(1, 8):
+            store.add_case(record.model_copy(update={"name": f"c{number}"}))
+        annotate(store, "c1", 0)
+        annotate(store, "c1", 1)
+        annotate(store, "c1", 5, value=0)  # says nothing, so it does not count
+        annotate(store, "c1", 2)
+        assert held_out(store) == set()
+        annotate(store, "c1", 3)
+        assert held_out(store) == {("c1", 3)}
+        annotate(store, "c1", 3, value=0)
+        annotate(store, "c1", 0, value=2)
+        for number in range(2, 8):
+            annotate(store, f"c{number}", 0)
+        annotate(store, "c6", 4)
+        fixed = {("c1", 3), ("c6", 0), ("c6", 4)}
+        assert held_out(store) == fixed
+    with ProjectStore.open(tmp_path / "project") as store:
+        annotate(store, "c1", 5)
+        annotate(store, "c2", 1)
+        assert held_out(store) == fixed
+
+
+def test_an_empty_complete_slice_counts(tmp_path: Path) -> None:
+    with ProjectStore.create(tmp_path / "project", ["a"]) as store:
+        store.add_case(describe(write_nifti(tmp_path / "c1.nii")))
+        empty = np.zeros((4, 5), np.uint8)
+        store.save_slices("c1", Plane.AXIAL, dict.fromkeys(range(5), (empty, SliceState.COMPLETE)))
+        assert held_out(store) == {("c1", 3)}
