@@ -46,8 +46,8 @@ def export_nifti(
     folder = make_folder(out)
     files: list[str] = []
     for done, name in enumerate(cases):
-        control.check()
         yield Progress(task="exporting", done=done, total=len(cases))
+        control.check()
         source = store.source_path(name)
         path = folder / f"{name}{label_ending(source)}"
         write_labels(path, mask(store, name, what), store.case(name), source)

@@ -57,8 +57,8 @@ def export_nnunet(
     uses_ignore = False
     files: list[str] = []
     for done, record in enumerate(records):
-        control.check()
         yield Progress(task="exporting", done=done, total=len(records))
+        control.check()
         source = store.source_path(record.name)
         part = "Tr" if record.name in labelled else "Ts"
         image = folder / f"images{part}" / f"{record.name}_0000{_ENDING}"
