@@ -318,6 +318,12 @@ def test_any_source_can_be_written_as_nifti(tmp_path: Path) -> None:
     assert np.array_equal(sitk.GetArrayFromImage(again), phantom().T)
 
 
+def test_an_image_read_already_is_described_the_same(tmp_path: Path) -> None:
+    source = write_nifti(tmp_path / "a.nii.gz")
+    assert describe(source, read_volume(source)) == describe(source)
+    assert describe(source).sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+
+
 def test_names() -> None:
     assert case_name(Path("x/head.1.nii.gz")) == "head.1"
     assert case_name(Path("x/HEAD.NII.GZ")) == "HEAD"
