@@ -12,12 +12,11 @@ from pathlib import Path
 import napari
 from platformdirs import user_data_path
 
+from napari_sslseg._dock import SegmentationDock
+from napari_sslseg._reader import PLUGIN, WIDGET
 from sslseg.core.errors import SslsegError
 from sslseg.storage.samples import make_sample_project
 from sslseg.storage.schema import DATABASE
-
-PLUGIN = "napari-sslseg"
-DOCK = "SSL Segmentation"
 
 
 def sample_project(home: Path) -> Path:
@@ -26,12 +25,12 @@ def sample_project(home: Path) -> Path:
     return project if (project / DATABASE).exists() else make_sample_project(project)
 
 
-def start(project: Path) -> napari.Viewer:
+def start(project: Path) -> tuple[napari.Viewer, SegmentationDock]:
     """Open a viewer with the plugin docked and `project` loaded."""
     viewer = napari.Viewer(title=f"SSL Segmentation: {project.name}")
-    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
     dock.open_project(project)
-    return viewer
+    return viewer, dock
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,0 +1,1 @@
+"""napari plugin: label a few slices, train beside it, look, correct, export."""

@@ -1,0 +1,152 @@
+"""The dock: composes the parts, and ends the engine when the window closes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+
+from napari_sslseg import shortcuts
+from napari_sslseg.controller import Controller
+from napari_sslseg.widgets.annotate import AnnotateWidget
+from napari_sslseg.widgets.project import ProjectWidget
+from napari_sslseg.widgets.review import FinishWidget, LookWidget
+from napari_sslseg.widgets.status import StatusLine
+from napari_sslseg.widgets.style import SHEET, Section
+from napari_sslseg.widgets.suggestions import SuggestionsWidget
+from napari_sslseg.widgets.train import TrainWidget
+from sslseg.core.annotation import BACKGROUND
+from sslseg.runner import ProcessRunner, Runner
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+WIDTH = 400
+
+
+class SegmentationDock(QWidget):
+    """Label a few slices, train beside it, look, correct, export.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    make_runner : callable
+        Makes what the training runs in; a child process unless told otherwise.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        make_runner: Callable[[], Runner] = ProcessRunner,
+    ) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.controller = Controller(viewer, make_runner)
+        self.cases = ProjectWidget(self.controller)
+        self.annotate = AnnotateWidget(self.controller)
+        self.train = TrainWidget(self.controller)
+        self.look = LookWidget(self.controller)
+        self.suggestions = SuggestionsWidget(self.controller)
+        self.finish = FinishWidget(self.controller)
+        self.status = StatusLine(self.controller)
+        self._handlers = self._shortcuts()
+        self._window: QWidget | None = None
+        self._arrange()
+        shortcuts.bind([viewer], self._handlers)
+        self.controller.case_changed.connect(self._bind_layers)
+        self.controller.predicted.connect(self._bind_layers)
+        self._end_with_application()
+
+    # ---- for scripts and tests ----
+
+    def open_project(self, path: str | Path) -> None:
+        """Open a project folder; raises SslsegError if it is none."""
+        self.controller.open_project(Path(path))
+
+    def show_case(self, case: str) -> None:
+        """Show a case of the open project; raises SslsegError if it cannot be read."""
+        self.controller.show_case(case)
+
+    def shut(self) -> None:
+        """Write what is not written, end the engine and leave the viewer; safe to call twice."""
+        self.train.shut()
+        shortcuts.unbind([self._viewer], self._handlers)
+        self.controller.close()
+
+    # ---- how it is put together ----
+
+    def _arrange(self) -> None:
+        self.setStyleSheet(SHEET)
+        self.setMinimumWidth(WIDTH)
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(8, 4, 8, 4)
+        layout.setSpacing(4)
+        layout.addWidget(Section("Cases", self.cases), 2)
+        layout.addWidget(Section("Label", self.annotate))
+        layout.addWidget(Section("Train", self.train))
+        layout.addWidget(Section("Look", self.look))
+        layout.addWidget(Section("Next", self.suggestions), 3)
+        layout.addWidget(self.finish)
+        layout.addWidget(self.status)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inner)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+
+    def _shortcuts(self) -> dict[str, Callable[..., None]]:
+        weak = shortcuts.weak
+        handlers = {
+            "C": weak(self.annotate.complete),
+            "A": weak(self.annotate.accept),
+            "N": weak(self.suggestions.go_next),
+            "P": weak(self.look.toggle_prediction),
+            "U": weak(self.look.toggle_uncertainty),
+            "D": weak(self.look.toggle_confidence),
+            "0": weak(self.annotate.choose, BACKGROUND),
+        }
+        for value in range(1, 10):
+            handlers[str(value)] = weak(self.annotate.choose, value)
+        return handlers
+
+    def _bind_layers(self) -> None:
+        shortcuts.bind(self.controller.view.layers.all(), self._handlers)
+
+    # ---- the end ----
+
+    def _end_with_application(self) -> None:
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.shut)
+        # `self` is half gone by then, so the controller, which is whole, does the rest.
+        self.destroyed.connect(self.controller.close)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Watch the window: napari tells its docked widgets nothing when it closes."""
+        super().showEvent(event)
+        window = self.window()
+        if window is not self._window:
+            if self._window is not None:
+                self._window.removeEventFilter(self)
+            window.installEventFilter(self)
+            self._window = window
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Write strokes when the window is asked to close, and end if it does."""
+        if watched is self._window and event.type() == QEvent.Type.Close:
+            self.controller.view.flush()
+            QTimer.singleShot(0, self._shut_if_closed)
+        return super().eventFilter(watched, event)
+
+    def _shut_if_closed(self) -> None:
+        if self._window is not None and not self._window.isVisible():
+            self.shut()

@@ -1,0 +1,129 @@
+"""The case on the screen: its layers, its slices, its way to the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from psygnal import Signal
+
+from napari_sslseg.labels_adapter import LabelsAdapter, Slices
+from napari_sslseg.layers import CaseLayers
+from napari_sslseg.slice_view import SliceView
+from sslseg.core.annotation import UNPAINTED, Annotation, SliceState
+from sslseg.core.geometry import Plane, take_slice
+from sslseg.core.prediction import Prediction
+from sslseg.core.volume import CaseRecord, ClassLabel, Volume
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+
+class CaseView:
+    """What the viewer shows of one case.
+
+    Emits `moved` when plane, slice or slice state change, and `failed` when strokes could not
+    be written; they stay in the layer and are tried again.
+    """
+
+    moved = Signal()
+    failed = Signal(Exception)
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self.layers = CaseLayers(viewer)
+        self.slices = SliceView(viewer)
+        self.slices.changed.connect(self._follow_slice)
+        self.case: CaseRecord | None = None
+        self.prediction: Prediction | None = None
+        self._adapter: LabelsAdapter | None = None
+
+    def show(
+        self,
+        case: CaseRecord,
+        volume: Volume,
+        annotation: Annotation,
+        classes: tuple[ClassLabel, ...],
+        save: Callable[[Plane, Slices], object] | None,
+    ) -> None:
+        """Show a case instead of the one before; with `save` None it cannot be painted on."""
+        self.clear()
+        self.case = case
+        self.layers.show(volume, annotation.labels.copy(), classes, editable=save is not None)
+        self.slices.fit(volume.geometry)
+        if save is not None:
+            layer = self.layers.annotation
+            self._adapter = LabelsAdapter(layer, annotation, self.slices, save)
+            self._adapter.failed.connect(self._follow_failure)
+        self.moved.emit()
+
+    def clear(self) -> None:
+        """Write what is not written and take the case out of the viewer."""
+        if self._adapter is not None:
+            self._adapter.close()
+            self._adapter = None
+        self.case = self.prediction = None
+        self.slices.leave()
+        self.layers.remove()
+
+    def flush(self) -> bool:
+        """Write what is not written; tell whether all is on disk."""
+        return self._adapter is None or self._adapter.flush()
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt to write strokes failed."""
+        return self._adapter is not None and self._adapter.failing
+
+    @property
+    def state(self) -> SliceState:
+        """State of the slice on the screen, as far as it is on disk."""
+        if self._adapter is None:
+            return SliceState.NONE
+        return self._adapter.state(self.slices.plane, self.slices.index)
+
+    def toggle_complete(self) -> SliceState:
+        """Mark the slice on the screen complete, or take it back; return its new state."""
+        if self._adapter is not None:
+            complete = self.state is not SliceState.COMPLETE
+            self._adapter.set_complete(self.slices.plane, self.slices.index, complete)
+            self.moved.emit()
+        return self.state
+
+    def accept(self) -> int:
+        """Copy the prediction of this slice to where nothing is painted, as one undo step.
+
+        Returns
+        -------
+        int
+            How many voxels were filled.
+        """
+        if self._adapter is None or self.prediction is None:
+            return 0
+        plane, index = self.slices.plane, self.slices.index
+        layer = self.layers.annotation
+        said = take_slice(self.prediction.labels, plane, index)
+        free = take_slice(np.asarray(layer.data), plane, index) == UNPAINTED
+        first, second = np.nonzero((said != 0) & free)
+        if len(first):
+            coordinates = list(np.broadcast_arrays(first, second))
+            coordinates.insert(plane.axis, np.full_like(first, index))
+            layer.data_setitem(tuple(coordinates), said[first, second])
+            self._adapter.flush()
+        return len(first)
+
+    def show_prediction(self, prediction: Prediction) -> None:
+        """Show what the model now says of this case."""
+        self.prediction = prediction
+        self.layers.show_prediction(prediction)
+
+    def close(self) -> None:
+        """Clear, and stop listening to the viewer."""
+        self.clear()
+        self.slices.close()
+
+    def _follow_slice(self) -> None:
+        self.moved.emit()
+
+    def _follow_failure(self, error: Exception) -> None:
+        self.failed.emit(error)

@@ -1,0 +1,353 @@
+"""Joins viewer, runner and store; knows no widget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_error, show_info, show_warning
+from psygnal import Signal
+
+from napari_sslseg.background import Background
+from napari_sslseg.bridge import Bridge
+from napari_sslseg.case_view import CaseView
+from napari_sslseg.labels_adapter import Slices
+from napari_sslseg.suggestions import SuggestionQueue
+from napari_sslseg.summaries import Worklist, read_facts
+from sslseg.core.annotation import SliceKey, SliceState
+from sslseg.core.errors import SslsegError
+from sslseg.core.events import (
+    Command,
+    CommandDone,
+    Event,
+    Exported,
+    FinishReason,
+    Open,
+    Predict,
+    PredictionReady,
+    RunFinished,
+    RunStarted,
+    ShowCase,
+    Suggest,
+    SuggestionsReady,
+)
+from sslseg.core.geometry import Plane
+from sslseg.core.prediction import Prediction
+from sslseg.core.suggestion import Suggestion
+from sslseg.core.volume import CaseRecord
+from sslseg.runner import ProcessRunner, Runner, RunnerState, RunnerStatus
+from sslseg.storage import arrays
+from sslseg.storage.store import ProjectStore
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+DONE = "done_cases"
+"""Project setting: names of the cases that the user has checked."""
+
+SUGGESTIONS = 12
+"""How many slices are asked for at a time."""
+
+
+class Controller:
+    """All that the dock can do, without a widget.
+
+    Emits `project_changed` (another project, more cases, more classes), `case_changed`, `saved`
+    (strokes reached the disk), `predicted` (the shown case has a new prediction), `told` (each
+    event of the engine) and `status_changed` (of the runner).
+    """
+
+    project_changed = Signal()
+    case_changed = Signal()
+    saved = Signal()
+    predicted = Signal(Prediction)
+    told = Signal(object)
+    status_changed = Signal(RunnerStatus)
+
+    def __init__(
+        self, viewer: napari.viewer.Viewer, make_runner: Callable[[], Runner] = ProcessRunner
+    ) -> None:
+        self.view = CaseView(viewer)
+        self.view.failed.connect(self.report)
+        self.worklist = Worklist()
+        self.queue = SuggestionQueue()
+        self.background = Background(self.report)
+        self.store: ProjectStore | None = None
+        self.saved_at: float | None = None
+        self._runner = make_runner()
+        self._status = self._runner.status
+        self._bridge = Bridge(self._tick)
+        self._bridge.start()
+        self._fresh: set[str] | None = None
+        self._closed = False
+
+    @property
+    def status(self) -> RunnerStatus:
+        """The runner's state, as of the last look."""
+        return self._status
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether writing strokes has failed and is tried again."""
+        return self.view.failing
+
+    # ---- projects ----
+
+    def new_project(self, path: Path, classes: Sequence[str]) -> None:
+        """Make a project folder and open it."""
+        ProjectStore.create(path, classes).close()
+        self.open_project(path)
+
+    def open_project(self, path: Path) -> None:
+        """Open a project, warm the worker up, and show the first case that is not done.
+
+        Raises
+        ------
+        SslsegError
+            If it is no project; the one that was open stays open.
+        """
+        store = ProjectStore.open(path)
+        self.close_project()
+        self.store = store
+        self.send(Open(project=str(store.path)))
+        self._begin_worklist()
+        self._read_all_facts()
+        self.project_changed.emit()
+        first = self.worklist.next_undone()
+        if first is not None:
+            self.show_case(first)
+            self.send(Suggest(count=SUGGESTIONS))
+        if store.read_only:
+            show_warning("This project is open elsewhere, so it can be looked at but not changed.")
+
+    def close_project(self) -> None:
+        """Write what is not written and close the store."""
+        self.view.clear()
+        self.background.forget()
+        if self.store is not None:
+            self.store.close()
+        self.store = None
+        self.worklist.reset()
+        self.queue.set(())
+
+    def add_images(self, paths: Sequence[Path]) -> None:
+        """Read image files or DICOM folders beside the window, and add them as cases."""
+        if self.store is not None:
+            for path in paths:
+                self.background.submit(_describe(path), self._add_case)
+
+    def add_class(self, name: str) -> None:
+        """Add a class to the project."""
+        if self.store is not None:
+            self.store.add_class(name)
+            if self.view.case is not None:
+                layer = self.view.layers.annotation
+                self.view.layers.paint_classes(layer, self.store.classes)
+            self.project_changed.emit()
+
+    # ---- cases and slices ----
+
+    def show_case(self, name: str) -> None:
+        """Show a case; strokes on the one before are on disk first.
+
+        Raises
+        ------
+        SslsegError
+            If its image is gone or unreadable.
+        """
+        from sslseg.storage import images
+
+        store = self._open_store()
+        record = store.case(name)
+        volume = images.read_volume(store.source_path(name))
+        self.view.flush()
+        save = None if store.read_only else self._saver(name)
+        self.view.show(record, volume, store.annotation(name), store.classes, save)
+        self._load_prediction(name, arrays.latest_prediction(store.path, name))
+        self.send(ShowCase(case=name))
+        self._predict_if_stale(name)
+        self.case_changed.emit()
+
+    def go_to(self, suggestion: Suggestion) -> None:
+        """Show a suggested slice."""
+        if self.view.case is None or self.view.case.name != suggestion.case:
+            self.show_case(suggestion.case)
+        self.queue.visit(suggestion)
+        self.view.slices.set_plane(suggestion.plane)
+        self.view.slices.go_to(suggestion.plane, suggestion.slice)
+        self.view.layers.activate_brush()
+        self.queue.changed.emit()
+
+    def next_suggestion(self) -> bool:
+        """Go to the next suggested slice; tell whether there is one."""
+        self.view.flush()
+        if self.view.case is not None and self.view.state is not SliceState.NONE:
+            plane, index = self.view.slices.plane, self.view.slices.index
+            self.queue.drop(SliceKey(case=self.view.case.name, plane=plane, index=index))
+        suggestion = self.queue.advance()
+        if suggestion is not None:
+            self.go_to(suggestion)
+        return suggestion is not None
+
+    def set_done(self, name: str, done: bool) -> None:
+        """Mark a case as checked, or take it back."""
+        store = self._open_store()
+        names = {*self.worklist.done(), name} if done else {*self.worklist.done()} - {name}
+        store.set_setting(DONE, sorted(names))
+        self.worklist.mark_done(names)
+
+    # ---- the engine ----
+
+    def send(self, command: Command) -> None:
+        """Send a command once all strokes are on disk."""
+        self.view.flush()
+        self._runner.send(command)
+        self._look_at_status()
+
+    def report(self, error: Exception) -> None:
+        """Show a problem without stopping the work."""
+        show_error(str(error))
+
+    def close(self) -> None:
+        """Write what is not written, end the worker, close the store; safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._bridge.stop()
+        self.close_project()
+        self.view.close()
+        self.background.close()
+        self._runner.close()
+
+    # ---- what comes back ----
+
+    def _tick(self) -> None:
+        for event in self._runner.poll():
+            self._follow(event)
+            self.told.emit(event)
+        self.background.drain()
+        self._look_at_status()
+
+    def _follow(self, event: Event) -> None:
+        if isinstance(event, PredictionReady):
+            self._predicted(event.case, Path(event.folder))
+        elif isinstance(event, SuggestionsReady):
+            self.queue.set(event.suggestions)
+        elif isinstance(event, Exported):
+            show_info(f"Export complete: {len(event.files)} files written.")
+        elif isinstance(event, RunStarted):
+            self._fresh = None
+        elif isinstance(event, RunFinished):
+            self._run_finished(event)
+        elif isinstance(event, CommandDone) and event.message and event.command != "train":
+            show_warning(event.message)
+
+    def _run_finished(self, event: RunFinished) -> None:
+        if self._fresh is not None and self.view.case is not None:
+            self._fresh &= {self.view.case.name}
+        if event.message:
+            show = show_error if event.reason is FinishReason.FAILED else show_info
+            show(event.message)
+
+    def _predicted(self, case: str, folder: Path) -> None:
+        self._fresh = {case, *(self._fresh or ())}
+        self._submit_facts(case, folder)
+        if self.view.case is not None and self.view.case.name == case:
+            self._load_prediction(case, folder)
+
+    def _predict_if_stale(self, case: str) -> None:
+        """Let the newest model look at a case; while training it does so by itself."""
+        idle = self._runner.status.state in (RunnerState.IDLE, RunnerState.READY)
+        if idle and self._fresh is not None and case not in self._fresh:
+            self._fresh.add(case)
+            self.send(Predict(cases=(case,)))
+
+    def _load_prediction(self, case: str, folder: Path | None) -> None:
+        def show(prediction: Prediction) -> None:
+            shown = self.view.case
+            if shown is not None and shown.name == case and _fits(prediction, shown):
+                self.view.show_prediction(prediction)
+                self.predicted.emit(prediction)
+
+        if folder is not None:
+            self.background.submit(lambda: arrays.load_prediction(folder), show)
+
+    def _read_all_facts(self) -> None:
+        store = self._open_store()
+        self._fresh = None
+        for name in self.worklist.summaries:
+            folder = arrays.latest_prediction(store.path, name)
+            if folder is not None:
+                self._fresh = {name, *(self._fresh or ())}
+                self._submit_facts(name, folder)
+
+    def _submit_facts(self, case: str, folder: Path) -> None:
+        store = self._open_store()
+        annotation, records = store.annotation(case), store.slices(case)
+        self.background.submit(
+            lambda: read_facts(folder, case, annotation, records), self.worklist.note
+        )
+
+    def _add_case(self, record: CaseRecord) -> None:
+        store = self._open_store()
+        try:
+            store.add_case(record)
+        except SslsegError as error:
+            self.report(error)
+            return
+        self._begin_worklist()
+        self.project_changed.emit()
+        if self.view.case is None:
+            self.show_case(record.name)
+        if not self.background.busy:
+            self.send(Suggest(count=SUGGESTIONS))
+
+    def _saver(self, case: str) -> Callable[[Plane, Slices], None]:
+        def save(plane: Plane, slices: Slices) -> None:
+            store = self._open_store()
+            seen = self.view.prediction
+            model = seen.info.version if seen is not None else ""
+            store.save_slices(case, plane, slices, model=model)
+            self._saved(case, plane, slices)
+
+        return save
+
+    def _saved(self, case: str, plane: Plane, slices: Slices) -> None:
+        self.saved_at = time.time()
+        for index, (_, state) in slices.items():
+            if state is SliceState.COMPLETE:
+                self.queue.drop(SliceKey(case=case, plane=plane, index=index))
+        self.worklist.recount(case, self._open_store().slices(case))
+        self.saved.emit()
+
+    def _begin_worklist(self) -> None:
+        store = self._open_store()
+        done = store.setting(DONE)
+        self.worklist.reset((case.name for case in store.cases()), store.slices())
+        self.worklist.mark_done(done if isinstance(done, list) else ())
+
+    def _look_at_status(self) -> None:
+        status = self._runner.status
+        if status != self._status:
+            self._status = status
+            self.status_changed.emit(status)
+
+    def _open_store(self) -> ProjectStore:
+        if self.store is None:
+            raise SslsegError("no open project", "a project", "Open or make one first.")
+        return self.store
+
+
+def _describe(path: Path) -> Callable[[], CaseRecord]:
+    def work() -> CaseRecord:
+        from sslseg.storage import images
+
+        return images.describe(path)
+
+    return work
+
+
+def _fits(prediction: Prediction, case: CaseRecord) -> bool:
+    return prediction.labels.shape == case.geometry.shape

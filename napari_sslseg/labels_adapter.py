@@ -1,0 +1,161 @@
+"""Turns whatever happens to the annotation layer into slice revisions on disk.
+
+napari's events only say that something may have changed: undo and redo emit no `paint`, writes
+into the array emit nothing, and the payload of `paint` is private. So this keeps a copy of what
+is on disk and compares; events only decide how soon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_sslseg.bridge import stop_timer
+from sslseg.core.annotation import Annotation, SliceState
+from sslseg.core.errors import SslsegError
+from sslseg.core.geometry import Plane, take_slice
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_sslseg.slice_view import SliceView
+
+Slices = Mapping[int, tuple[npt.NDArray[np.uint8], SliceState]]
+Coordinates = npt.NDArray[np.intp]
+
+PAINT_MS, CHANGE_MS, WATCH_MS = 20, 120, 1000
+"""How long after a stroke, after any other change on the screen, and in any case."""
+
+_CHUNK = 16
+
+
+def changed_voxels(now: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8]) -> Coordinates:
+    """Return where two ``(X, Y, Z)`` arrays differ, as ``(N, 3)`` indices."""
+    found = []
+    for start in range(0, now.shape[0], _CHUNK):
+        differs = now[start : start + _CHUNK] != before[start : start + _CHUNK]
+        if differs.any():
+            found.append(np.argwhere(differs) + np.array([start, 0, 0]))
+    return np.concatenate(found) if found else np.zeros((0, 3), np.intp)
+
+
+def touched_slices(voxels: Coordinates, shown: Plane) -> tuple[Plane, list[int]]:
+    """Return the plane and slices that changed `voxels`, ``(N, 3)``, are filed under.
+
+    The plane on the screen, unless the change fits into a single slice of another one: the undo
+    of an axial stroke seen from the side is still one axial slice.
+    """
+    planes = [shown, *(plane for plane in Plane if plane is not shown)]
+    slices = {plane: np.unique(voxels[:, plane.axis]).tolist() for plane in planes}
+    plane = next((p for p in planes if len(slices[p]) == 1), shown)
+    return plane, slices[plane]
+
+
+class LabelsAdapter:
+    """Keeps the store equal to the annotation layer of one case.
+
+    Parameters
+    ----------
+    layer : Labels
+        uint8 ``(X, Y, Z)``, equal to ``annotation.labels`` at this moment.
+    annotation : Annotation
+        What is on disk.
+    view : SliceView
+        Tells the plane on the screen.
+    save : callable
+        Writes ``{slice: (labels (H, W) uint8, state)}`` of one plane durably, or raises.
+    """
+
+    failed = Signal(Exception)
+
+    def __init__(
+        self,
+        layer: Labels,
+        annotation: Annotation,
+        view: SliceView,
+        save: Callable[[Plane, Slices], object],
+    ) -> None:
+        self._layer, self._view, self._save = layer, view, save
+        self._shadow = np.array(annotation.labels, np.uint8)
+        self._states = dict(annotation.states)
+        self.failing = False
+        self._soon = QTimer()
+        self._soon.setSingleShot(True)
+        self._watch = QTimer()
+        self._watch.setInterval(WATCH_MS)
+        for timer in (self._soon, self._watch):
+            timer.timeout.connect(self.flush)
+        self._watch.start()
+        layer.events.paint.connect(self._painted)
+        layer.events.set_data.connect(self._refreshed)
+
+    def state(self, plane: Plane, index: int) -> SliceState:
+        """Return the state of a slice."""
+        return self._states.get((plane, index), SliceState.NONE)
+
+    def set_complete(self, plane: Plane, index: int, complete: bool) -> None:
+        """Say that every unpainted voxel of a slice is background, or take it back."""
+        self.flush()
+        labels = self._labels(plane, index)
+        state = SliceState.COMPLETE if complete else _open_state(labels)
+        self._write(plane, {index: (labels, state)})
+
+    def flush(self) -> bool:
+        """Write every change that is not on disk yet; tell whether all is on disk now."""
+        voxels = changed_voxels(np.asarray(self._layer.data), self._shadow)
+        if not len(voxels):
+            return True
+        plane, indices = touched_slices(voxels, self._view.plane)
+        return self._write(plane, {i: self._revision(plane, i) for i in indices})
+
+    def close(self) -> None:
+        """Flush and let go of the layer."""
+        self.flush()
+        stop_timer(self._soon)
+        stop_timer(self._watch)
+        self._layer.events.paint.disconnect(self._painted)
+        self._layer.events.set_data.disconnect(self._refreshed)
+
+    def _labels(self, plane: Plane, index: int) -> npt.NDArray[np.uint8]:
+        return take_slice(np.asarray(self._layer.data), plane, index).copy()
+
+    def _revision(self, plane: Plane, index: int) -> tuple[npt.NDArray[np.uint8], SliceState]:
+        labels = self._labels(plane, index)
+        if self.state(plane, index) is SliceState.COMPLETE:
+            return labels, SliceState.COMPLETE
+        return labels, _open_state(labels)
+
+    def _write(self, plane: Plane, slices: Slices) -> bool:
+        try:
+            self._save(plane, slices)
+        except (SslsegError, OSError) as error:
+            # The layer still holds the strokes; the watch timer tries again, and says so once.
+            if not self.failing:
+                self.failing = True
+                self.failed.emit(error)
+            return False
+        self.failing = False
+        for index, (labels, state) in slices.items():
+            take_slice(self._shadow, plane, index)[:] = labels
+            self._states[plane, index] = state
+        return True
+
+    def _painted(self, event: Any = None) -> None:
+        # The event may come before the voxels are written, so never look at once.
+        self._hurry(PAINT_MS)
+
+    def _refreshed(self, event: Any = None) -> None:
+        self._hurry(CHANGE_MS)
+
+    def _hurry(self, milliseconds: int) -> None:
+        if not self._soon.isActive() or self._soon.remainingTime() > milliseconds:
+            self._soon.start(milliseconds)
+
+
+def _open_state(labels: npt.NDArray[np.uint8]) -> SliceState:
+    return SliceState.PARTIAL if labels.any() else SliceState.NONE

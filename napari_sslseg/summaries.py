@@ -1,0 +1,176 @@
+"""One line of the worklist per case, and the numbers in it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from psygnal import Signal
+
+from sslseg.core.annotation import Annotation, SliceRecord, SliceState, slice_target
+from sslseg.core.geometry import Array, take_slice
+from sslseg.storage import arrays
+
+
+class CaseState(StrEnum):
+    """How far a case has come."""
+
+    NEW = "new"
+    STARTED = "started"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class CaseSummary:
+    """What the worklist says of one case.
+
+    Parameters
+    ----------
+    name : str
+        The case.
+    slices : int
+        Annotated slices, partial and complete.
+    done : bool
+        Whether the user has marked it as checked.
+    validation : bool
+        Whether some of its slices are held out.
+    uncertainty : float or None
+        Mean in and around the predicted structures, in [0, 1].
+    dice : float or None
+        Of the prediction on held-out slices.
+    """
+
+    name: str
+    slices: int = 0
+    done: bool = False
+    validation: bool = False
+    uncertainty: float | None = None
+    dice: float | None = None
+
+    @property
+    def state(self) -> CaseState:
+        """The state in one word."""
+        if self.done:
+            return CaseState.DONE
+        return CaseState.STARTED if self.slices else CaseState.NEW
+
+
+@dataclass(frozen=True)
+class PredictionFacts:
+    """What the worklist takes from a prediction."""
+
+    case: str
+    uncertainty: float
+    dice: float | None
+
+
+class Worklist:
+    """The summaries of all cases, in the project's order; emits `changed`."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        self.summaries: dict[str, CaseSummary] = {}
+
+    def reset(self, names: Iterable[str] = (), records: Iterable[SliceRecord] = ()) -> None:
+        """Begin with the cases and slices of a store; numbers of predictions are kept."""
+        self.summaries = {name: self.summaries.get(name, CaseSummary(name)) for name in names}
+        of_case: dict[str, list[SliceRecord]] = {name: [] for name in self.summaries}
+        for record in records:
+            of_case[record.key.case].append(record)
+        for name, found in of_case.items():
+            self._count(name, found)
+        self.changed.emit()
+
+    def recount(self, case: str, records: Iterable[SliceRecord]) -> None:
+        """Follow strokes on one case."""
+        before = self.summaries[case]
+        self._count(case, records)
+        if self.summaries[case] != before:
+            self.changed.emit()
+
+    def note(self, facts: PredictionFacts) -> None:
+        """Follow a new prediction."""
+        self._change(facts.case, uncertainty=facts.uncertainty, dice=facts.dice)
+
+    def mark_done(self, done: Collection[str]) -> None:
+        """Follow which cases the user has checked."""
+        for name in self.summaries:
+            self._change(name, done=name in done)
+
+    def done(self) -> tuple[str, ...]:
+        """Return the cases that the user has checked."""
+        return tuple(name for name, summary in self.summaries.items() if summary.done)
+
+    def next_undone(self, after: str | None = None) -> str | None:
+        """Return the next case that is not done, going round once from `after`."""
+        names = list(self.summaries)
+        start = names.index(after) + 1 if after in names else 0
+        ring = names[start:] + names[:start]
+        return next((name for name in ring if not self.summaries[name].done), None)
+
+    def _count(self, case: str, records: Iterable[SliceRecord]) -> None:
+        said = [record for record in records if record.state is not SliceState.NONE]
+        self.summaries[case] = replace(
+            self.summaries[case],
+            slices=len(said),
+            validation=any(record.validation for record in said),
+        )
+
+    def _change(self, case: str, **values: Any) -> None:
+        if case in self.summaries:
+            new = replace(self.summaries[case], **values)
+            if new != self.summaries[case]:
+                self.summaries[case] = new
+                self.changed.emit()
+
+
+def read_facts(
+    folder: Path, case: str, annotation: Annotation, records: Iterable[SliceRecord]
+) -> PredictionFacts:
+    """Read what the worklist needs of a prediction; raises SslsegError if it is damaged."""
+    labels = arrays.load_array(folder, "labels")
+    uncertainty = arrays.load_array(folder, "uncertainty")
+    return PredictionFacts(
+        case=case,
+        uncertainty=mean_uncertainty(labels, uncertainty),
+        dice=held_out_dice(labels, annotation, records),
+    )
+
+
+def mean_uncertainty(labels: npt.NDArray[np.uint8], uncertainty: Array) -> float:
+    """Return the mean in the predicted structures' bounding box, two voxels wider.
+
+    Over a whole volume the easy background would hide the difference between cases.
+    """
+    found = np.argwhere(labels)
+    if not len(found):
+        return float(np.mean(uncertainty, dtype=np.float64))
+    low, high = np.maximum(found.min(axis=0) - 2, 0), found.max(axis=0) + 3
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    return float(np.mean(uncertainty[box], dtype=np.float64))
+
+
+def held_out_dice(
+    labels: npt.NDArray[np.uint8], annotation: Annotation, records: Iterable[SliceRecord]
+) -> float | None:
+    """Return the mean Dice over classes on held-out slices; None where none shows a class."""
+    overlap: dict[int, list[int]] = {}
+    for record in records:
+        if not record.validation or record.state is SliceState.NONE:
+            continue
+        key = record.key
+        truth = slice_target(take_slice(annotation.labels, key.plane, key.index), record.state)
+        said = take_slice(labels, key.plane, key.index)[truth >= 0]
+        truth = truth[truth >= 0]
+        for value in np.union1d(np.unique(truth), np.unique(said)).tolist():
+            counts = overlap.setdefault(int(value), [0, 0])
+            counts[0] += 2 * int(((truth == value) & (said == value)).sum())
+            counts[1] += int((truth == value).sum() + (said == value).sum())
+    scores = [twice / total for value, (twice, total) in overlap.items() if value and total]
+    return float(np.mean(scores)) if scores else None

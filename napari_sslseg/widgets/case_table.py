@@ -1,0 +1,135 @@
+"""The worklist as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from psygnal import Signal
+from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
+from qtpy.QtGui import QColor, QKeyEvent, QPainter
+from qtpy.QtWidgets import (
+    QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
+
+from napari_sslseg.summaries import CaseState, CaseSummary
+
+COLUMNS = ("Case", "State", "Slices", "Uncertainty", "Dice")
+TIPS = (
+    "The image file's name. A click shows the case.",
+    "new: nothing labelled yet; started: some slices are labelled; done: you marked it as checked.",
+    "How many slices of this case are labelled, partly or completely.",
+    "How unsure the model is in and around the structures. Long bars deserve a look first.",
+    "Agreement of the prediction with your own labels on slices that training never sees "
+    "(1 is perfect). Only for cases that hold such slices.",
+)
+COLORS = {CaseState.NEW: "#8a919c", CaseState.STARTED: "#e0b84c", CaseState.DONE: "#4fbf83"}
+
+
+class BarDelegate(QStyledItemDelegate):
+    """Draws a number in [0, 1] as a bar."""
+
+    def paint(
+        self,
+        painter: QPainter,
+        option: QStyleOptionViewItem,
+        index: QModelIndex | QPersistentModelIndex,
+    ) -> None:
+        """Draw the cell, then the bar on it."""
+        super().paint(painter, option, index)
+        value = index.data(Qt.ItemDataRole.UserRole)
+        if value is None:
+            return
+        area: QRect = option.rect.adjusted(5, 7, -5, -7)
+        painter.fillRect(area, QColor(255, 255, 255, 28))
+        area.setWidth(max(1, round(area.width() * min(1.0, float(value)))))
+        painter.fillRect(area, QColor("#d0547e"))
+
+
+class CaseTable(QTableWidget):
+    """Cases in the project's order; emits `chosen` with a name on a click or Enter."""
+
+    chosen = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(0, len(COLUMNS), parent)
+        self.setObjectName("case_list")
+        self._filter = ""
+        self._rows: tuple[CaseSummary, ...] = ()
+        for column, (title, tip) in enumerate(zip(COLUMNS, TIPS, strict=True)):
+            heading = QTableWidgetItem(title)
+            heading.setToolTip(tip)
+            self.setHorizontalHeaderItem(column, heading)
+        self.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QTableWidget.SelectionMode.SingleSelection)
+        self.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.setShowGrid(False)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(23)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setHighlightSections(False)
+        self.setItemDelegateForColumn(3, BarDelegate(self))
+        self.setToolTip("Your volumes. A click shows one; your strokes are saved by themselves.")
+        self.cellClicked.connect(self._choose)
+        self.cellActivated.connect(self._choose)
+
+    def set_value(self, summaries: Iterable[CaseSummary], shown: str | None) -> None:
+        """Show these cases, `shown` selected."""
+        self._rows = rows = tuple(summaries)
+        self.setRowCount(len(rows))
+        for row, summary in enumerate(rows):
+            self._fill(row, summary)
+        names = [summary.name for summary in rows]
+        if shown in names:
+            self.selectRow(names.index(shown))
+        else:
+            self.clearSelection()
+        self.filter(self._filter)
+
+    def filter(self, words: str) -> None:
+        """Show only cases whose name or state contains `words`."""
+        self._filter = words
+        wanted = words.lower()
+        for row in range(self.rowCount()):
+            summary = self._rows[row]
+            self.setRowHidden(row, wanted not in f"{summary.name} {summary.state}".lower())
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Leave letters and digits to the viewer's shortcuts; move with the arrow keys."""
+        if event.text().isalnum():
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+    def sizeHint(self) -> QSize:
+        """Ask for a few rows only; the dock gives what is left."""
+        return QSize(300, 120)
+
+    def _choose(self, row: int, _column: int) -> None:
+        self.chosen.emit(self._rows[row].name)
+
+    def _fill(self, row: int, summary: CaseSummary) -> None:
+        dice = "" if summary.dice is None else f"{summary.dice:.2f}"
+        if summary.validation and summary.dice is None:
+            dice = "..."
+        items = [QTableWidgetItem(text) for text in _texts(summary, dice)]
+        for column, item in enumerate(items):
+            if column:
+                item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
+            self.setItem(row, column, item)
+        name, state, _, bar, _ = items
+        name.setToolTip(summary.name)
+        state.setForeground(QColor(COLORS[summary.state]))
+        bar.setData(Qt.ItemDataRole.UserRole, summary.uncertainty)
+        if summary.uncertainty is not None:
+            bar.setToolTip(f"mean uncertainty {summary.uncertainty:.3f}")
+
+
+def _texts(summary: CaseSummary, dice: str) -> tuple[str, ...]:
+    return (summary.name, str(summary.state), str(summary.slices or ""), "", dice)

@@ -1,0 +1,92 @@
+"""The parameters of a method as a form, built by magicgui from their types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from magicgui.widgets import Container, Widget, create_widget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_sslseg.widgets.style import Section
+from sslseg.core.config import MethodInfo, Parameter, Scalar
+
+TYPES = {"bool": bool, "int": int, "float": float, "str": str}
+LIMIT = 1e6
+
+
+def field(parameter: Parameter) -> Widget:
+    """Return the widget of one parameter, at its default."""
+    options: dict[str, Any] = {"tooltip": parameter.help}
+    if parameter.choices:
+        options["choices"] = parameter.choices
+    elif parameter.type in ("int", "float"):
+        low, high = parameter.minimum, parameter.maximum
+        options["min"] = TYPES[parameter.type](-LIMIT if low is None else low)
+        options["max"] = TYPES[parameter.type](LIMIT if high is None else high)
+        if parameter.type == "float":
+            options["step"] = _step(float(parameter.default))
+    label = parameter.name.replace("_", " ")
+    kind = TYPES[parameter.type]
+    return create_widget(
+        value=parameter.default, annotation=kind, name=parameter.name, label=label, options=options
+    )
+
+
+def _step(default: float) -> float:
+    """Return a step of about a tenth of the default."""
+    magnitude = f"{abs(default) / 10 or 0.01:.0e}"
+    return float(f"1e{magnitude.split('e')[1]}")
+
+
+class ParameterForm(QWidget):
+    """Common parameters in sight, advanced ones folded away."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(0)
+        self._containers: list[Container[Widget]] = []
+        self._defaults: dict[str, Scalar] = {}
+
+    def set_method(self, method: MethodInfo) -> None:
+        """Show the parameters of a method at their defaults."""
+        self._clear()
+        self._defaults = {each.name: each.default for each in method.parameters}
+        common = [each for each in method.parameters if not each.advanced]
+        advanced = [each for each in method.parameters if each.advanced]
+        if common:
+            self._layout.addWidget(self._form(common))
+        if advanced:
+            section = Section("Advanced", self._form(advanced), folded=True)
+            self._layout.addWidget(section)
+
+    def value(self) -> dict[str, Scalar]:
+        """Return the parameters that differ from their defaults."""
+        return {
+            name: value
+            for container in self._containers
+            for name, value in container.asdict().items()
+            if value != self._defaults[name]
+        }
+
+    def set_value(self, values: dict[str, Scalar]) -> None:
+        """Set some parameters by name."""
+        for container in self._containers:
+            container.update({name: v for name, v in values.items() if hasattr(container, name)})
+
+    def _form(self, parameters: Sequence[Parameter]) -> QWidget:
+        container: Container[Widget] = Container(widgets=[field(each) for each in parameters])
+        container.margins = (0, 0, 0, 0)
+        self._containers.append(container)
+        native: QWidget = container.native
+        return native
+
+    def _clear(self) -> None:
+        self._containers.clear()
+        while (item := self._layout.takeAt(0)) is not None:
+            form = item.widget()
+            if form is not None:
+                form.setParent(None)
+                form.deleteLater()

@@ -1,0 +1,205 @@
+"""Look at what the model says, and take it out of the program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sslseg.controller import Controller
+from napari_sslseg.widgets.guard import guarded
+from napari_sslseg.widgets.style import button, hint
+from sslseg.core.events import CriticJudged, Event, Export, Predict
+from sslseg.core.prediction import CriticHealth, Prediction
+from sslseg.runner import RunnerState
+
+FORMATS = {"nifti": "Masks in the grid of each volume (NIfTI, or the volume's own format)"}
+CONTENTS = {"predictions": "the model's predictions", "annotations": "your own labels"}
+
+TOGGLES = {
+    "prediction": ("Prediction (P)", "Show or hide the outlines that the model draws"),
+    "uncertainty": (
+        "Uncertainty (U)",
+        "Show or hide where the model is unsure: from dark (a little) to bright (very).\n"
+        "Clear where it is sure.",
+    ),
+    "confidence": (
+        "Confidence (D)",
+        "Show or hide what the discriminator thinks of the prediction: how much it looks like\n"
+        "a human's labels there. Only places below the threshold are shown.",
+    ),
+}
+
+
+class LookWidget(QWidget):
+    """Toggles for the model's layers, the threshold, and whether confidence can be believed."""
+
+    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._controller = controller
+        self._toggles: dict[str, QPushButton] = {}
+        row = QHBoxLayout()
+        row.setSpacing(2)
+        for name, (text, tip) in TOGGLES.items():
+            toggle = button(text, tip, f"show_{name}", checkable=True)
+            toggle.setChecked(controller.view.layers.visible(name))
+            self._toggles[name] = toggle
+            row.addWidget(toggle)
+        self._threshold = QSlider(Qt.Orientation.Horizontal)
+        self._threshold.setObjectName("confidence_threshold")
+        self._threshold.setRange(0, 100)
+        self._threshold.setValue(50)
+        self._threshold.setToolTip("Show confidence only where it is below this")
+        self._critic = hint(CriticHealth().words)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addLayout(row)
+        below = QHBoxLayout()
+        below.addWidget(self._critic, 1)
+        below.addWidget(self._threshold)
+        layout.addLayout(below)
+        self._toggles["prediction"].clicked.connect(self.toggle_prediction)
+        self._toggles["uncertainty"].clicked.connect(self.toggle_uncertainty)
+        self._toggles["confidence"].clicked.connect(self.toggle_confidence)
+        self._threshold.valueChanged.connect(self._set_threshold)
+        controller.told.connect(self._follow)
+        controller.predicted.connect(self._follow_prediction)
+
+    def toggle_prediction(self) -> None:
+        """Show or hide the prediction."""
+        self._toggle("prediction")
+
+    def toggle_uncertainty(self) -> None:
+        """Show or hide the uncertainty."""
+        self._toggle("uncertainty")
+
+    def toggle_confidence(self) -> None:
+        """Show or hide the confidence."""
+        self._toggle("confidence")
+
+    def _toggle(self, name: str) -> None:
+        layers = self._controller.view.layers
+        visible = not layers.visible(name)
+        layers.set_visible(name, visible)
+        self._toggles[name].setChecked(visible)
+
+    def _set_threshold(self, percent: int) -> None:
+        self._controller.view.layers.set_threshold(percent / 100)
+
+    def _follow(self, event: Event) -> None:
+        if isinstance(event, CriticJudged):
+            self._say(event.health)
+
+    def _follow_prediction(self, prediction: Prediction) -> None:
+        self._say(prediction.info.critic)
+
+    def _say(self, health: CriticHealth) -> None:
+        self._critic.setText(health.words if health.healthy else f"⚠ {health.words}")
+
+
+class ExportDialog(QDialog):
+    """Asks what to write and where; emits `decided` with folder, format and content."""
+
+    decided = Signal(Path, str, str)
+
+    def __init__(self, folder: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Export")
+        self.what = _choice(CONTENTS, "What to write")
+        self.form = _choice(FORMATS, "In which format")
+        self.folder = QLineEdit(str(folder))
+        self.folder.setToolTip("Where to write; made if it does not exist")
+        self.folder.setMinimumWidth(340)
+        browse = button("…", "Choose the folder")
+        browse.clicked.connect(self._browse)
+        row = QHBoxLayout()
+        row.addWidget(self.folder, 1)
+        row.addWidget(browse)
+        kinds = QDialogButtonBox.StandardButton
+        buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
+        buttons.button(kinds.Ok).setText("Export")
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        form = QFormLayout(self)
+        form.addRow("Write", self.what)
+        form.addRow("As", self.form)
+        form.addRow("Into", row)
+        form.addRow(hint("Research software, not a medical device: check every mask."))
+        form.addRow(buttons)
+        self.accepted.connect(self._decide)
+
+    def _browse(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Export into", self.folder.text())
+        if chosen:
+            self.folder.setText(chosen)
+
+    def _decide(self) -> None:
+        out = Path(self.folder.text().strip())
+        self.decided.emit(out, self.form.currentData(), self.what.currentData())
+
+
+class FinishWidget(QWidget):
+    """Predict every case; export."""
+
+    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._controller = controller
+        self._predict = button(
+            "Predict all", "Let the newest model segment every case of the project", "predict_all"
+        )
+        self._export = button("Export…", "Write masks for other programs", "export")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._predict)
+        layout.addWidget(self._export)
+        self._predict.clicked.connect(self._predict_all)
+        self._export.clicked.connect(self._ask)
+        controller.project_changed.connect(self._refresh)
+        controller.status_changed.connect(self._refresh)
+        self._refresh()
+
+    @guarded
+    def _predict_all(self) -> None:
+        self._controller.send(Predict())
+
+    @guarded
+    def _ask(self) -> None:
+        store = self._controller.store
+        if store is not None:
+            dialog = ExportDialog(store.path / "export", self)
+            dialog.decided.connect(self._write)
+            dialog.open()
+
+    @guarded
+    def _write(self, out: Path, form: str, what: str) -> None:
+        self._controller.send(Export(out=str(out), format=form, what=what))
+
+    def _refresh(self) -> None:
+        state = self._controller.status.state
+        idle = state not in (RunnerState.RUNNING, RunnerState.STOPPING, RunnerState.CLOSED)
+        ready = self._controller.store is not None and bool(self._controller.worklist.summaries)
+        self._predict.setEnabled(ready and idle)
+        self._export.setEnabled(ready and idle)
+
+
+def _choice(entries: dict[str, str], tip: str) -> QComboBox:
+    combo = QComboBox()
+    combo.setToolTip(tip)
+    for key, text in entries.items():
+        combo.addItem(text, key)
+    return combo

@@ -1,0 +1,64 @@
+"""One line at the foot of the dock: device, worker, when the last stroke was saved."""
+
+from __future__ import annotations
+
+import time
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QLabel, QWidget
+
+from napari_sslseg.controller import Controller
+from sslseg.runner import RunnerState
+
+WORDS = {
+    RunnerState.IDLE: "engine not started",
+    RunnerState.STARTING: "engine starting",
+    RunnerState.READY: "ready",
+    RunnerState.RUNNING: "working",
+    RunnerState.STOPPING: "stopping",
+    RunnerState.FAILED: "engine ended; Train starts it again",
+    RunnerState.CLOSED: "closed",
+}
+
+
+class StatusLine(QLabel):
+    """Says that all is well, or what is not."""
+
+    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("status")
+        self._controller = controller
+        self.setToolTip("Where the model is computed, what the engine does, and your last save")
+        self._timer = QTimer(self)
+        self._timer.setInterval(1000)
+        self._timer.timeout.connect(self.refresh)
+        self._timer.start()
+        controller.status_changed.connect(self.refresh)
+        controller.saved.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Write the line anew."""
+        status = self._controller.status
+        parts = [status.device, _state(status.state, status.detail), self._saved()]
+        self.setText(" · ".join(part for part in parts if part))
+
+    def _saved(self) -> str:
+        if self._controller.unsaved:
+            return "<span style='color:#ff8f8f'>not saved!</span>"
+        at = self._controller.saved_at
+        return "" if at is None else f"saved {ago(time.time() - at)} ago"
+
+
+def _state(state: RunnerState, detail: str) -> str:
+    if state in (RunnerState.RUNNING, RunnerState.STOPPING) and detail:
+        return f"{WORDS[state]}: {detail}"
+    return WORDS[state]
+
+
+def ago(seconds: float) -> str:
+    """Return how long ago in one unit, such as "3 s" or "5 min"."""
+    for length, unit in ((3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(max(0, seconds))} s"

@@ -1,0 +1,223 @@
+"""Train: method, minutes, one large button, progress, curves."""
+
+from __future__ import annotations
+
+from napari.utils import progress
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QProgressBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sslseg.controller import Controller
+from napari_sslseg.widgets.curves import CurvesWidget
+from napari_sslseg.widgets.guard import guarded
+from napari_sslseg.widgets.parameters import ParameterForm
+from napari_sslseg.widgets.style import Section, button, hint
+from sslseg.core.catalogue import DEFAULT_METHOD, methods
+from sslseg.core.config import MethodInfo, TrainRequest
+from sslseg.core.events import (
+    CommandDone,
+    Event,
+    Progress,
+    RunFinished,
+    RunStarted,
+    StepReported,
+    Stop,
+    Train,
+    Validated,
+)
+from sslseg.runner import RunnerState
+
+DISABLED = Qt.ItemDataRole.UserRole - 1
+"""The role under which Qt's list models keep an entry's flags."""
+
+AT_WORK = (RunnerState.RUNNING, RunnerState.STOPPING)
+
+
+class TrainWidget(QWidget):
+    """Asks for training and shows how it goes; every button follows what the engine tells."""
+
+    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._controller = controller
+        self._methods = {method.name: method for method in methods()}
+        self._bar: progress | None = None
+        self._counting = False
+        self.method = _method_combo(tuple(self._methods.values()))
+        self.minutes = _minutes_box()
+        self.summary = hint()
+        self.form = ParameterForm()
+        self.train_button = button(
+            "Train",
+            "Train on everything labelled so far, and on all unlabelled volumes too.\n"
+            "Go on labelling meanwhile: new strokes join the training.",
+            "train",
+        )
+        self.stop_button = button("Stop", "Stop now; what was learnt is kept", "stop")
+        self.bar = QProgressBar()
+        self.bar.setToolTip("Progress of the work at hand, and the time left")
+        self.curves = CurvesWidget()
+        self.plan = hint("The plan of a training stands here once it has begun.")
+        self._more = Section("More settings", self.form, folded=True, aside=True)
+        self._why = Section("What was planned", self.plan, folded=True, aside=True)
+        self._arrange()
+        self._connect()
+        self._choose_method()
+        self._idle("no training yet")
+        self._refresh()
+
+    def value(self) -> TrainRequest:
+        """Return what a click on Train asks for."""
+        return TrainRequest(
+            method=self.method.currentData(),
+            minutes=self.minutes.value() or None,
+            settings=self.form.value(),
+        )
+
+    def shut(self) -> None:
+        """Take the progress bar out of napari's activity dock."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _arrange(self) -> None:
+        what = QHBoxLayout()
+        what.addWidget(self.method, 1)
+        what.addWidget(self.minutes)
+        heads = QHBoxLayout()
+        heads.addWidget(self._more.head, 1)
+        heads.addWidget(self._why.head, 1)
+        go = QHBoxLayout()
+        go.addWidget(self.train_button, 3)
+        go.addWidget(self.stop_button, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(what)
+        layout.addWidget(self.summary)
+        layout.addLayout(heads)
+        layout.addWidget(self._more)
+        layout.addWidget(self._why)
+        layout.addLayout(go)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.curves)
+
+    def _connect(self) -> None:
+        self.method.currentIndexChanged.connect(self._choose_method)
+        self.train_button.clicked.connect(self._train)
+        self.stop_button.clicked.connect(self._stop)
+        self._controller.told.connect(self._follow)
+        self._controller.status_changed.connect(self._refresh)
+        self._controller.project_changed.connect(self._refresh)
+
+    @guarded
+    def _train(self) -> None:
+        self._controller.send(Train(request=self.value()))
+
+    @guarded
+    def _stop(self) -> None:
+        self._controller.send(Stop())
+
+    def _choose_method(self) -> None:
+        method = self._methods.get(self.method.currentData() or "")
+        if method is not None:
+            self.summary.setText(method.summary)
+            self.method.setToolTip(f"{method.summary}\nSource: {method.source}")
+            self.form.set_method(method)
+
+    # ---- what the engine tells ----
+
+    def _refresh(self) -> None:
+        store, state = self._controller.store, self._controller.status.state
+        ready = (
+            store is not None and not store.read_only and bool(self._controller.worklist.summaries)
+        )
+        at_work = state in AT_WORK
+        self.train_button.setEnabled(ready and not at_work and state is not RunnerState.CLOSED)
+        self.stop_button.setEnabled(state is RunnerState.RUNNING)
+
+    def _follow(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            self._start(event)
+        elif isinstance(event, StepReported):
+            self._step(event)
+        elif isinstance(event, Validated):
+            self.curves.add_validation(event)
+        elif isinstance(event, Progress):
+            self._counting = True
+            self._show(
+                event.done / max(event.total, 1), f"{event.task}: {event.done}/{event.total}"
+            )
+        elif isinstance(event, RunFinished):
+            self._finish(event)
+        elif isinstance(event, CommandDone) and (event.message or self._counting):
+            self._counting = False
+            self._idle(event.message or f"{event.command}: done")
+
+    def _start(self, event: RunStarted) -> None:
+        self.curves.reset()
+        self.plan.setText("\n".join(event.plan))
+        self.shut()
+        self._bar = progress(total=100, desc=f"Training {event.method}")
+        self._show(0.0, "Training: first steps")
+
+    def _step(self, event: StepReported) -> None:
+        self.curves.add_step(event)
+        words = f"step {event.step}, {duration(event.seconds_left)} left"
+        self._show(event.fraction, words)
+        if self._bar is not None:
+            self._bar.update(max(0, round(100 * event.fraction) - self._bar.n))
+
+    def _finish(self, event: RunFinished) -> None:
+        self.shut()
+        self._idle(f"{event.reason}: {event.step} steps in {duration(event.seconds)}")
+
+    def _show(self, fraction: float, words: str) -> None:
+        self.bar.setRange(0, 1000)
+        self.bar.setValue(round(1000 * min(1.0, fraction)))
+        self.bar.setFormat(words)
+
+    def _idle(self, words: str) -> None:
+        self.bar.setRange(0, 1000)
+        self.bar.setValue(0)
+        self.bar.setFormat(words)
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in words, such as "2 min 05 s"."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _method_combo(offered: tuple[MethodInfo, ...]) -> QComboBox:
+    """Return a choice of methods under the headings of their families."""
+    combo = QComboBox()
+    combo.setObjectName("method")
+    combo.setToolTip("How the model learns from labelled and unlabelled volumes")
+    for family in dict.fromkeys(method.family for method in offered):
+        combo.addItem(family)
+        # Qt has no headings in a combo box; an entry without flags cannot be chosen.
+        combo.setItemData(combo.count() - 1, 0, DISABLED)
+        for method in offered:
+            if method.family == family:
+                combo.addItem(f"   {method.name}", method.name)
+    combo.setCurrentIndex(combo.findData(DEFAULT_METHOD))
+    return combo
+
+
+def _minutes_box() -> QDoubleSpinBox:
+    """Return the field for the length of a training; 0 leaves it to the planner."""
+    box = QDoubleSpinBox()
+    box.setObjectName("minutes")
+    box.setRange(0, 24 * 60)
+    box.setDecimals(1)
+    box.setSuffix(" min")
+    box.setSpecialValueText("auto")
+    box.setValue(4)
+    box.setToolTip("How long to train. Stop may be pressed earlier. 0: the program chooses.")
+    return box

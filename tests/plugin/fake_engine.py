@@ -1,0 +1,209 @@
+"""A real runner without an engine: answers commands by arithmetic, with real files on disk."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from sslseg.core.annotation import BACKGROUND
+from sslseg.core.events import (
+    Command,
+    CommandDone,
+    CriticJudged,
+    Event,
+    Export,
+    Exported,
+    FinishReason,
+    Open,
+    Predict,
+    PredictionReady,
+    RunFinished,
+    RunStarted,
+    ShowCase,
+    StepReported,
+    Stop,
+    Suggest,
+    SuggestionsReady,
+    Train,
+    Validated,
+    WorkerReady,
+)
+from sslseg.core.geometry import Plane
+from sslseg.core.prediction import CriticHealth, Prediction, PredictionInfo
+from sslseg.core.suggestion import Suggestion
+from sslseg.runner import RunnerState, RunnerStatus
+from sslseg.storage.arrays import save_prediction
+from sslseg.storage.images import read_volume
+from sslseg.storage.store import ProjectStore
+
+HEALTH = CriticHealth(auc=0.81, healthy=True, words="Confidence can be used (AUC 0.81).")
+
+
+class FakeRunner:
+    """Does one event of its work at each poll, so that a test can look in between."""
+
+    def __init__(self, steps: int = 20) -> None:
+        self.sent: list[Command] = []
+        self.closed = False
+        self.steps = steps
+        self._project = Path()
+        self._shown = ""
+        self._stopping = False
+        self._versions = 0
+        self._run = ""
+        self._work: deque[Iterator[Event]] = deque()
+
+    @property
+    def status(self) -> RunnerStatus:
+        state = RunnerState.READY
+        if self.closed:
+            state = RunnerState.CLOSED
+        elif self._run:
+            state = RunnerState.STOPPING if self._stopping else RunnerState.RUNNING
+        return RunnerStatus(state, self._run, "cpu", "Training" if self._run else "")
+
+    def send(self, command: Command) -> None:
+        self.sent.append(command)
+        if isinstance(command, ShowCase):
+            self._shown = command.case
+        elif isinstance(command, Stop):
+            self._stopping = bool(self._run)
+        else:
+            self._work.append(self._perform(command))
+
+    def poll(self) -> list[Event]:
+        while self._work:
+            event = next(self._work[0], None)
+            if event is not None:
+                return [event]
+            self._work.popleft()
+        return []
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _perform(self, command: Command) -> Iterator[Event]:
+        if isinstance(command, Open):
+            self._project = Path(command.project)
+            yield WorkerReady(device="cpu")
+        elif isinstance(command, Train):
+            yield from self._train(command)
+        elif isinstance(command, Predict):
+            for case in self._cases():
+                yield self._predict(case)
+        elif isinstance(command, Suggest):
+            yield self._suggest(command.count)
+        elif isinstance(command, Export):
+            yield Exported(files=(f"{command.out}/a.nii.gz",))
+        yield CommandDone(command=command.kind)
+
+    def _train(self, command: Train) -> Iterator[Event]:
+        self._run, self._stopping = f"run-{len(self.sent)}", False
+        run = self._run
+        yield RunStarted(
+            run=run,
+            method=command.request.method or "mean-teacher",
+            device="cpu",
+            plan=(
+                "2.5-D residual U-Net with 9 neighbouring slices: the volumes are small.",
+                "Patches of 48 x 48, 8 at a time, width 16: fits 2 cores.",
+            ),
+            steps=self.steps,
+            minutes=None,
+        )
+        step = 0
+        for step in range(1, self.steps + 1):
+            if self._stopping:
+                break
+            done = step / self.steps
+            yield StepReported(
+                run=run,
+                step=step,
+                fraction=done,
+                seconds=step * 0.3,
+                seconds_left=(self.steps - step) * 0.3,
+                terms={
+                    "supervised": 1.2 * np.exp(-3 * done) + 0.08 * np.sin(9 * step),
+                    "consistency": 0.4 * done * np.exp(-done),
+                    "adversarial": 0.15 + 0.03 * np.cos(5 * step),
+                },
+                learning_rate=1e-3,
+            )
+            if step % 5 == 0:
+                mean = 0.85 * (1 - np.exp(-4 * done))
+                dice = {"nucleus": mean + 0.02, "capsule": mean - 0.02}
+                yield Validated(run=run, step=step, dice=dice, mean=mean, slices=2)
+                yield self._predict(self._shown)
+        yield CriticJudged(run=run, step=step, health=HEALTH)
+        yield self._predict(self._shown)
+        yield self._suggest(12)
+        reason = FinishReason.STOPPED if self._stopping else FinishReason.COMPLETED
+        self._run, self._stopping = "", False
+        yield RunFinished(run=run, reason=reason, step=step, seconds=step * 0.3)
+
+    def _cases(self) -> list[str]:
+        with ProjectStore.open(self._project, read_only=True) as store:
+            return [case.name for case in store.cases()]
+
+    def _predict(self, case: str) -> PredictionReady:
+        """Predict a ball in the middle: class 1 inside, class 2 around it."""
+        with ProjectStore.open(self._project, read_only=True) as store:
+            shape = read_volume(store.source_path(case)).data.shape
+            classes = tuple(label.name for label in store.classes)
+        labels = ball_labels(shape)
+        self._versions += 1
+        edge = ndimage.gaussian_filter(
+            np.abs(ndimage.laplace((labels > 0).astype(np.float32))), 1.0
+        )
+        uncertainty = np.clip(edge / edge.max(), 0, 1).astype(np.float16)
+        probability = np.stack([labels == value for value in range(3)]).astype(np.float16)
+        prediction = Prediction(
+            labels=labels,
+            probability=probability,
+            uncertainty=uncertainty,
+            mutual_information=uncertainty,
+            confidence=(1 - uncertainty).astype(np.float16),
+            info=PredictionInfo(
+                case=case,
+                version=f"v{self._versions:03d}",
+                run=self._run,
+                method="mean-teacher",
+                step=self._versions,
+                time=time.time(),
+                classes=classes,
+                critic=HEALTH,
+            ),
+        )
+        folder = save_prediction(self._project, prediction, {})
+        return PredictionReady(case=case, version=prediction.info.version, folder=str(folder))
+
+    def _suggest(self, count: int) -> SuggestionsReady:
+        cases = self._cases()
+        found = [
+            Suggestion(
+                case=cases[(i + 2) % len(cases)],
+                plane=list(Plane)[i % 3],
+                slice=10 + i,
+                score=1.0 / (1 + i),
+                reason="teacher and student disagree about capsule; 14 mm from the nearest "
+                "labelled slice",
+            )
+            for i in range(count)
+        ]
+        return SuggestionsReady(suggestions=tuple(found))
+
+
+def ball_labels(shape: tuple[int, ...]) -> np.ndarray:
+    """Return ``(X, Y, Z)`` uint8: 1 within a sixth of the volume's middle, 2 within a quarter."""
+    grids = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    radius = np.sqrt(sum(grid**2 for grid in grids))
+    labels = np.zeros(shape, np.uint8)
+    labels[radius < 0.5] = 2
+    labels[radius < 0.33] = 1
+    assert BACKGROUND not in labels
+    return labels
