@@ -1,0 +1,74 @@
+"""Take the README's picture from the real program: open the sample project, train, look.
+
+Usage: ``xvfb-run -s "-screen 0 1920x1080x24" python scripts/take_screenshot.py PICTURE [MINUTES]``
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ["NAPARI_CONFIG"] = ""  # the user's own settings stay out of it, and unchanged
+
+from qtpy.QtCore import QEventLoop, QTimer
+from qtpy.QtWidgets import QDoubleSpinBox, QPushButton
+
+from napari_sslseg.__main__ import start
+from napari_sslseg._dock import SegmentationDock
+from sslseg.core.events import CommandDone, Event
+from sslseg.storage.samples import make_sample_project
+
+CASE = "sample_03"
+SIZE = (1600, 1000)
+PATIENCE_S = 600
+
+
+def wait_for(dock: SegmentationDock, wanted: Callable[[Event], bool]) -> None:
+    """Run the window until the engine tells an event that is wanted; exits if none comes."""
+    loop = QEventLoop()
+    found: list[Event] = []
+
+    def hear(event: Event) -> None:
+        if wanted(event):
+            found.append(event)
+            loop.quit()
+
+    dock.controller.told.connect(hear)
+    QTimer.singleShot(1000 * PATIENCE_S, loop.quit)
+    loop.exec()
+    dock.controller.told.disconnect(hear)
+    if not found:
+        sys.exit(f"Nothing happened for {PATIENCE_S} s.")
+
+
+def pause(seconds: float) -> None:
+    """Let the window draw."""
+    loop = QEventLoop()
+    QTimer.singleShot(round(1000 * seconds), loop.quit)
+    loop.exec()
+
+
+def main() -> None:
+    """Press Train, wait for its end, show a slice and take the picture."""
+    picture = Path(sys.argv[1])
+    minutes = float(sys.argv[2]) if len(sys.argv) > 2 else 0.7
+    with tempfile.TemporaryDirectory() as folder:
+        viewer, dock = start(make_sample_project(Path(folder) / "sample project"))
+        viewer.window.resize(*SIZE)
+        dock.show_case(CASE)
+        dock.findChild(QDoubleSpinBox, "minutes").setValue(minutes)
+        dock.findChild(QPushButton, "train").click()
+        wait_for(dock, lambda event: isinstance(event, CommandDone) and event.command == "train")
+        viewer.dims.set_current_step(2, 24)
+        pause(1.5)
+        viewer.window.screenshot(str(picture), flash=False, canvas_only=False)
+        viewer.close()
+        pause(1.0)
+    print(picture)
+
+
+if __name__ == "__main__":
+    main()
