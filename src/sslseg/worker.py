@@ -78,10 +78,15 @@ class Desk:
     ----------
     open_session : callable
         Opens the session of a project folder.
+    afterwards : callable
+        Takes the commands that a training asks for when it is over and somebody is looking.
     """
 
-    def __init__(self, open_session: OpenSession) -> None:
+    def __init__(
+        self, open_session: OpenSession, afterwards: Callable[[Command], None] | None = None
+    ) -> None:
         self._open_session = open_session
+        self._afterwards = afterwards
         self._session: WorkSession | None = None
 
     def __call__(self, command: Command, control: Control) -> Iterator[Event]:
@@ -92,6 +97,9 @@ class Desk:
                 self._session = self._open_session(Path(project))
             case Train(request=request):
                 yield from self._opened().train(request, control)
+                if self._afterwards is not None and control.shown is not None:
+                    self._afterwards(Predict())
+                    self._afterwards(Suggest())
             case Predict(cases=cases):
                 yield from self._opened().predict(cases, control)
             case Suggest(count=count, strategy=strategy):
@@ -114,6 +122,9 @@ class Desk:
 class Mailbox:
     """Commands in waiting; Stop, ShowCase and the end of the pipe overtake them.
 
+    Commands given to `afterwards` are done when nothing else waits; the next command of the user
+    interrupts them.
+
     Parameters
     ----------
     control : Control
@@ -123,6 +134,8 @@ class Mailbox:
     def __init__(self, control: Control) -> None:
         self.control = control
         self._waiting: deque[Command] = deque()
+        self._later: deque[Command] = deque()
+        self._doing_later = False
         self._closed = False
         self._changed = threading.Condition()
 
@@ -137,9 +150,18 @@ class Mailbox:
                 dropped = [waiting for waiting in self._waiting if not isinstance(waiting, Open)]
                 self._waiting = deque(c for c in self._waiting if isinstance(c, Open))
             else:
+                if self._doing_later:
+                    self.control.stop()
+                self._later.clear()
                 self._waiting.append(command)
                 self._changed.notify()
             return dropped
+
+    def afterwards(self, command: Command) -> None:
+        """Queue a command that makes way for the user's."""
+        with self._changed:
+            if not self._waiting:
+                self._later.append(command)
 
     def close(self) -> None:
         """Stop the work at hand, for good."""
@@ -152,11 +174,12 @@ class Mailbox:
         """Wait for one command after the other until `close`."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
+                self._changed.wait_for(lambda: self._waiting or self._later or self._closed)
                 if self._closed:
                     return
                 self.control.reset()
-                command = self._waiting.popleft()
+                self._doing_later = not self._waiting
+                command = (self._waiting or self._later).popleft()
             yield command
 
 
@@ -220,7 +243,7 @@ def serve(
         mailbox.close()
 
     outlet = Outlet(stdout, end)
-    desk = Desk(open_session)
+    desk = Desk(open_session, mailbox.afterwards)
     threading.Thread(target=_listen, args=(stdin, mailbox, outlet, end), daemon=True).start()
     outlet.tell(greet())
     for command in mailbox:

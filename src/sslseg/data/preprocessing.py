@@ -15,11 +15,12 @@ from skimage.transform import resize
 
 from sslseg.core.annotation import IGNORE
 from sslseg.core.control import Control
+from sslseg.core.errors import SslsegError
 from sslseg.core.events import Progress
 from sslseg.core.geometry import Array
 from sslseg.core.volume import CaseRecord, Volume
 from sslseg.storage.arrays import write_atomic
-from sslseg.storage.images import read_volume
+from sslseg.storage.images import fingerprint, read_volume
 from sslseg.storage.store import ProjectStore
 
 VERSION = 1
@@ -138,10 +139,22 @@ def load_prepared(store: ProjectStore, record: CaseRecord, spacing: Spacing) -> 
     path = cache_file(store.path, record, spacing)
     image = _read_cached(path, grid_shape(record, spacing))
     if image is None:
-        made = prepare(record, read_volume(store.source_path(record.name)), spacing)
+        made = prepare(record, _read_unchanged(store, record), spacing)
         _write_cached(path, made)
         image = _read_cached(path, made.shape)
     return PreparedCase(record, made if image is None else image)
+
+
+def _read_unchanged(store: ProjectStore, record: CaseRecord) -> Volume:
+    """Read a case's image; refuse one whose bytes differ from when it was added."""
+    path = store.source_path(record.name)
+    if fingerprint(path) != record.sha256:
+        raise SslsegError(
+            f"an image of case {record.name} that changed since it was added ({path})",
+            "the same bytes, since annotations lie on its voxels",
+            "Put the original file back, or add the new one as a case of its own.",
+        )
+    return read_volume(path)
 
 
 def prepare_all(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import torch
+
 from sslseg.core.control import Control
 from sslseg.core.errors import Cancelled
 from sslseg.core.events import (
@@ -21,6 +23,7 @@ from sslseg.core.events import (
     Validated,
 )
 from sslseg.data.sampling import Sampler
+from sslseg.training.threads import Threads
 from sslseg.training.trainer import Diverged, StepReport, Trainer
 
 REPORT_SECONDS = 0.1
@@ -151,6 +154,7 @@ def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, 
     sampler = data.sampler()
     preview_every = FIRST_PREVIEW_SECONDS
     validate_every = _validation_interval(job.schedule)
+    threads = _threads(job)
     while True:
         fraction = job.schedule.fraction(job.trainer.step_count, clock.elapsed())
         if fraction >= 1:
@@ -160,7 +164,10 @@ def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, 
         if clock.due("poll", POLL_SECONDS):
             clock.done("poll")
             sampler = data.sampler() if data.changed() else sampler
+        began = time.monotonic()
         report = job.trainer.step(sampler, fraction)
+        if threads is not None:
+            threads.note(time.monotonic() - began)
         if clock.due("report", REPORT_SECONDS) or job.trainer.step_count == 1:
             clock.done("report")
             yield _reported(job, report, clock)
@@ -178,6 +185,13 @@ def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, 
             path = job.save()
             clock.done("checkpoint")
             yield CheckpointSaved(run=job.started.run, step=job.trainer.step_count, path=path)
+
+
+def _threads(job: Job) -> Threads | None:
+    """Adapt threads only where wall time ends the run: fixed steps promise the same bits."""
+    if job.schedule.minutes is None or not job.trainer.device.is_cpu:
+        return None
+    return Threads(job.trainer.device.threads, torch.set_num_threads)
 
 
 def _validation_interval(schedule: Schedule) -> float:
