@@ -233,10 +233,13 @@ class Session:
 
     # ---- what next, how good, and out ----
 
-    def suggest(self, count: int = 10, strategy: str = "auto") -> tuple[Suggestion, ...]:
+    def suggest(
+        self, count: int = 10, strategy: str = "auto", seed: int = 0
+    ) -> tuple[Suggestion, ...]:
         """Return the slices worth labelling next, best first.
 
-        Without any prediction: diverse cases and spread slices.
+        Without any prediction: diverse cases and spread slices. `seed` matters to the strategies
+        that draw at random.
         """
         records = self.store.slices()
         views = [
@@ -251,6 +254,7 @@ class Session:
                 strategy,
                 classes=[label.name for label in self.store.classes],
                 parties=find(newest.method).parties if newest else "",
+                seed=seed,
                 round_number=len(model.runs(self.store.path)),
             )
         )

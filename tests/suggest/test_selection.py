@@ -109,7 +109,7 @@ def test_cold_start_without_any_model(make_case):
     found = rank(cases, 6, classes=NAMES)
     assert len({s.case for s in found}) == 2
     assert {s.plane for s in found} == set(Plane)
-    assert "a new case; nothing is labelled in this case yet" in {s.reason for s in found}
+    assert {s.reason for s in found} == {"a new case; nothing is labelled in this case yet"}
     assert [s.score for s in found] == sorted((s.score for s in found), reverse=True)
 
 
@@ -188,3 +188,12 @@ def test_a_hundred_volumes_rank_in_under_a_second():
     start = time.perf_counter()
     assert len(rank(cases, 20, classes=NAMES)) == 20
     assert time.perf_counter() - start < 1.0
+
+
+def test_cold_start_says_what_the_images_are_like(make_case):
+    cases = [make_case(n, scored=False, features=np.array([x])) for n, x in (("a", 0), ("b", 9))]
+    reasons = {s.case: s.reason.split(";")[0] for s in rank(cases, 6, classes=NAMES)}
+    assert reasons == {
+        "a": "a typical case to begin with",
+        "b": "unlike the cases labelled or listed so far",
+    }

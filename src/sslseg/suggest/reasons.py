@@ -32,13 +32,15 @@ def why_scored(table: Table, row: int, strategy: str, classes: Sequence[str], pa
     return f"the model is unsure about {about}"
 
 
-def why_spread(case: CaseView, strategy: str) -> str:
-    """Return why a slice was chosen without a model."""
+def why_spread(case: CaseView, strategy: str, first: bool) -> str:
+    """Return why a slice was chosen without a model; `first` if nothing is labelled or listed."""
     if strategy == EQUAL:
         return "equally spaced"
     if case.labelled:
         return "a further view of this case"
-    return "a case unlike those labelled so far" if case.features is not None else "a new case"
+    if case.features is None:
+        return "a new case"
+    return "a typical case to begin with" if first else "unlike the cases labelled or listed so far"
 
 
 def how_far(case: CaseView, plane: Plane, index: int, taken: Iterable[int]) -> str:

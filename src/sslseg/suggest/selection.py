@@ -80,11 +80,13 @@ def _without_model(
     order = _least_labelled(cases, rng) if equal else coldstart.diverse_order(cases, rng)
     per_visit, low, high = (1, 0.0, 1.0) if equal else (3, 0.2, 0.8)
     targets = coldstart.spread_slices(cases, order, per_visit, low, high)
+    known = {case.name for case in cases if case.labelled}
     found: list[Suggestion] = []
     for place, (number, plane, index) in enumerate(islice(targets, max(count, 0))):
         case = cases[number]
         taken = [s.slice for s in found if (s.case, s.plane) == (case.name, plane)]
-        reason = f"{why_spread(case, strategy)}; {how_far(case, plane, index, taken)}"
+        first = not known | {s.case for s in found} - {case.name}
+        reason = f"{why_spread(case, strategy, first)}; {how_far(case, plane, index, taken)}"
         score = 1 / (1 + place)
         found.append(
             Suggestion(case=case.name, plane=plane, slice=index, score=score, reason=reason)

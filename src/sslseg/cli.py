@@ -1,0 +1,375 @@
+"""The command line: results on stdout, messages on stderr, exit status 0 or 1."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sslseg import __version__
+from sslseg.core.catalogue import methods as known_methods
+from sslseg.core.config import DeviceChoice, Scalar, TrainRequest
+from sslseg.core.errors import Cancelled, SslsegError
+from sslseg.core.geometry import Plane
+from sslseg.runner.launch import new_log
+from sslseg.runner.perform import plain_words
+from sslseg.terminal import Follower, stoppable, table
+
+if TYPE_CHECKING:
+    from sslseg.session import Session
+
+app = typer.Typer(
+    name="sslseg",
+    help="Label a few slices, train on everything, look, label the next slice.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+# Typer carries its own click from 0.29 on: click's root error is found through a public child.
+_ClickError: type[Exception] = typer.BadParameter.__mro__[2]
+
+Project = Annotated[Path, typer.Argument(help="The project folder.", metavar="PROJECT")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Device = Annotated[DeviceChoice, typer.Option(help="Where to train.")]
+Minutes = Annotated[float | None, typer.Option(min=0.001, help="How long to train.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="How many optimiser updates to make.")]
+Seed = Annotated[int, typer.Option(help="The number that every random draw follows from.")]
+Method = Annotated[str | None, typer.Option(help="A name from `sslseg methods`.")]
+
+
+class Failure(Exception):
+    """A command failed; the text is for the user."""
+
+
+@app.command()
+def new(
+    project: Project,
+    classes: Annotated[list[str], typer.Option("--class", help="A structure; repeat for more.")],
+    as_json: Json = False,
+) -> None:
+    """Make a project folder."""
+    from sslseg.session import Session
+
+    with Session.create(project, classes) as session:
+        names = [label.name for label in session.store.classes]
+    _result({"project": str(project), "classes": names}, str(project), as_json)
+
+
+@app.command()
+def add(
+    project: Project,
+    paths: Annotated[list[Path], typer.Argument(help="Image files or DICOM folders.")],
+    as_json: Json = False,
+) -> None:
+    """Add cases, all or none; each is named after its file."""
+    with _opened(project) as session, stoppable() as control:
+        before = {case.name for case in session.store.cases()}
+        _follower().follow(session.add(paths, control))
+        added = [case.name for case in session.store.cases() if case.name not in before]
+    _result(added, "\n".join(added), as_json)
+
+
+@app.command("import-labels")
+def import_labels(
+    project: Project,
+    case: Annotated[str, typer.Argument(help="The case's name.")],
+    file: Annotated[Path, typer.Argument(help="Labels on the case's grid.")],
+    plane: Annotated[Plane | None, typer.Option(help="No plane: the whole volume.")] = None,
+    slices: Annotated[
+        list[int] | None, typer.Option("--slice", help="Counted from 0 in RAS+; repeat for more.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Take slices of a label file over as complete annotations."""
+    if slices and plane is None:
+        raise SslsegError(
+            "--slice without --plane", "both, or neither for the whole volume", "Add --plane."
+        )
+    with _opened(project) as session:
+        count = session.import_labels(case, file, plane, slices or ())
+    _result({"case": case, "slices": count}, f"{case}: {count} slices", as_json)
+
+
+@app.command()
+def train(
+    project: Project,
+    method: Method = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    device: Device = DeviceChoice.AUTO,
+    seed: Seed = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier rounds.")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A parameter, key=value; repeat for more.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train one round; Ctrl-C stops and keeps what was learnt."""
+    request = _request(method, minutes, steps, device, seed, fresh, _settings(settings or ()))
+    with _opened(project) as session, stoppable() as control:
+        summary = _follower().follow(session.train(request, control))
+    if summary.failure:
+        raise Failure(summary.failure)
+    found = summary.training()
+    _result(found, json.dumps(found, indent=2), as_json)
+
+
+@app.command()
+def predict(
+    project: Project,
+    cases: Annotated[list[str] | None, typer.Argument(help="None: all of them.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Predict cases with the newest model."""
+    with _opened(project) as session, stoppable() as control:
+        _follower().follow(session.predict(cases or (), control))
+        done = list(cases or ()) or [case.name for case in session.store.cases()]
+    _result(done, "\n".join(done), as_json)
+
+
+@app.command()
+def suggest(
+    project: Project,
+    count: Annotated[int, typer.Option(min=1, help="How many slices.")] = 10,
+    strategy: Annotated[str, typer.Option(help="How to choose them.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Say which slices to label next, best first, and why."""
+    with _opened(project, read_only=True) as session:
+        found = session.suggest(count, strategy)
+    lines = [f"{s.case}  {s.plane} {s.slice}  {s.score:.3f}  {s.reason}" for s in found]
+    _result([s.model_dump(mode="json") for s in found], "\n".join(lines), as_json)
+
+
+@app.command()
+def evaluate(
+    project: Project,
+    labels: Annotated[Path, typer.Option(help="A label file per case, named like its image.")],
+    case: Annotated[list[str] | None, typer.Option("--case", help="Repeat for more.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare the predictions with true labels: Dice, HD95 and ASSD in mm."""
+    with _opened(project, read_only=True) as session:
+        found = session.evaluate(labels, case or ())
+    rows = {**found["cases"], "mean": found["mean"]}
+    _result(found, table(rows), as_json)
+
+
+@app.command()
+def simulate(
+    project: Project,
+    labels: Annotated[Path, typer.Option(help="A label file per case, named like its image.")],
+    rounds: Annotated[int, typer.Option(min=1, help="How often to label and train.")],
+    slices: Annotated[int, typer.Option(min=1, help="Slices labelled in each round.")],
+    strategy: Annotated[str, typer.Option(help="How the slices are chosen.")] = "auto",
+    method: Method = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    device: Device = DeviceChoice.AUTO,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Replay the loop with an annotator who knows the true labels; resumes where it ended."""
+    from sslseg.simulate import Plan, replay
+
+    request = _request(method, minutes, steps, device, seed, False, {})
+    plan = Plan(rounds=rounds, slices=slices, strategy=strategy, request=request)
+    follower, curve = _follower(), []
+    with stoppable() as control:
+        for done in replay(project, labels, plan, control, follower.follow):
+            curve.append(done)
+            follower.say(done.words())
+    found = {**plan.facts(), "curve": [done.model_dump(mode="json") for done in curve]}
+    _result(found, json.dumps(found, indent=2), as_json)
+
+
+@app.command()
+def export(
+    project: Project,
+    out: Annotated[Path, typer.Argument(help="A folder; made if missing.", metavar="OUT")],
+    form: Annotated[str, typer.Option("--as", help="nifti or nnunet.")] = "nifti",
+    what: Annotated[str, typer.Option(help="predictions or annotations.")] = "predictions",
+    as_json: Json = False,
+) -> None:
+    """Write masks that other programs read, on the grid of the images."""
+    with _opened(project, read_only=True) as session, stoppable() as control:
+        files = _follower().follow(session.export(out, form, what, control)).files
+    _result(files, "\n".join(files), as_json)
+
+
+@app.command()
+def methods(as_json: Json = False) -> None:
+    """List the methods and their parameters."""
+    found = known_methods()
+    lines = []
+    for method in found:
+        lines += [f"{method.name} ({method.family}): {method.summary}", f"    {method.source}"]
+        lines += [f"    {p.name} = {p.default}: {p.help}" for p in method.parameters]
+    _result([method.model_dump(mode="json") for method in found], "\n".join(lines), as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what a bug report needs: versions, devices, memory, threads; no names of people."""
+    from sslseg.doctor import examine, words
+
+    report = examine()
+    _result(report, words(report), as_json)
+
+
+@app.command()
+def demo(
+    headless: Annotated[bool, typer.Option("--headless", help="Without a screen.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for masks and pictures.")] = Path("demo"),
+    minutes: Annotated[float, typer.Option(min=0.001, help="How long to train.")] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """Show the program on its own sample volumes."""
+    if not headless:
+        _open_window(None)
+        return
+    from sslseg.demo import headless as tell_story
+
+    files = [str(path) for path in tell_story(out, minutes, _follower().say)]
+    _result(files, "\n".join(files), as_json)
+
+
+@app.command()
+def gui(project: Annotated[Path | None, typer.Argument(metavar="[PROJECT]")] = None) -> None:
+    """Open napari with the plugin docked."""
+    _open_window(project)
+
+
+@app.command(hidden=True)
+def worker() -> None:
+    """Serve a viewer through stdin and stdout, as JSON lines."""
+    from sslseg.worker import main as serve
+
+    serve()
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and leave with 0, or with 1 after one plain line on stderr."""
+    try:
+        status = app(arguments, standalone_mode=False)
+    except (SslsegError, Failure) as error:
+        status = _refuse(str(error))
+    except _ClickError as error:
+        status = _refuse(f"{_usage_words(error).rstrip('.')}. See: sslseg --help")
+    except (Cancelled, KeyboardInterrupt, typer.Abort):
+        status = _refuse("Stopped; what was finished before is kept.")
+    except Exception as error:  # noqa: BLE001 - the end of the process: one line, the rest in a log
+        status = _refuse(plain_words(error) + _kept_in_log())
+    sys.exit(1 if status else 0)
+
+
+def _refuse(line: str) -> int:
+    typer.echo(" ".join(line.split()), err=True)
+    return 1
+
+
+def _usage_words(error: Exception) -> str:
+    format_message = getattr(error, "format_message", None)
+    return str(format_message() if format_message else error)
+
+
+def _kept_in_log() -> str:
+    log = new_log()
+    if log is None:
+        return ""
+    log.write_text(traceback.format_exc(), encoding="utf-8")
+    return f" Details: {log}"
+
+
+def _result(value: Any, text: str, as_json: bool) -> None:
+    typer.echo(json.dumps(value, indent=2) if as_json else text)
+
+
+def _open_window(project: Path | None) -> None:
+    """Start napari in a process of its own and wait until it is closed."""
+    if importlib.util.find_spec("napari") is None:
+        raise SslsegError(
+            "an installation without napari",
+            "napari and a Qt binding beside the engine",
+            "Run: pip install 'napari-sslseg[gui]'",
+        )
+    arguments = [] if project is None else [str(project)]
+    if subprocess.call([sys.executable, "-m", "napari_sslseg", *arguments]):
+        raise Failure("The window ended with an error; see the lines above.")
+
+
+def _follower() -> Follower:
+    return Follower(sys.stderr)
+
+
+@contextmanager
+def _opened(project: Path, *, read_only: bool = False) -> Iterator[Session]:
+    from sslseg.session import Session
+
+    session = Session(project, read_only=read_only)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def _request(
+    method: str | None,
+    minutes: float | None,
+    steps: int | None,
+    device: DeviceChoice,
+    seed: int,
+    fresh: bool,
+    settings: dict[str, Scalar],
+) -> TrainRequest:
+    if minutes is not None and steps is not None:
+        raise SslsegError("--minutes and --steps", "at most one of them", "Leave one out.")
+    return TrainRequest(
+        method=method,
+        minutes=minutes,
+        steps=steps,
+        device=device,
+        seed=seed,
+        fresh=fresh,
+        settings=settings,
+    )
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, Scalar]:
+    """Return ``key=value`` texts as a mapping; numbers and true or false get their type."""
+    found: dict[str, Scalar] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not (key and equals):
+            raise SslsegError(f"--set {pair}", "key=value", "Write for example --set patches=8.")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        found[key] = value if isinstance(value, bool | int | float | str) else text
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""What a terminal shows of events, what remains of them, and how Ctrl-C stops them."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+from sslseg.core.control import Control
+from sslseg.core.events import (
+    CriticJudged,
+    Event,
+    Exported,
+    FinishReason,
+    Progress,
+    RunFinished,
+    RunStarted,
+    StepReported,
+    Validated,
+)
+
+SPARSE_SECONDS = 10.0
+WIDTH = 100
+
+
+@dataclass
+class Summary:
+    """What a command's events said in the end; None or empty where they did not."""
+
+    started: RunStarted | None = None
+    step: StepReported | None = None
+    validated: Validated | None = None
+    critic: CriticJudged | None = None
+    finished: RunFinished | None = None
+    files: list[str] = field(default_factory=list)
+
+    def note(self, event: Event) -> None:
+        """Remember the newest of each kind."""
+        match event:
+            case RunStarted():
+                self.started = event
+            case StepReported():
+                self.step = event
+            case Validated():
+                self.validated = event
+            case CriticJudged():
+                self.critic = event
+            case RunFinished():
+                self.finished = event
+            case Exported():
+                self.files.extend(event.files)
+
+    @property
+    def failure(self) -> str:
+        """Why the run failed, or ""."""
+        failed = self.finished and self.finished.reason is FinishReason.FAILED
+        return (self.finished.message or "The training failed.") if self.finished and failed else ""
+
+    def training(self) -> dict[str, Any]:
+        """Return the one object that a training ends with."""
+        started, finished, validated = self.started, self.finished, self.validated
+        return {
+            "run": started.run if started else None,
+            "method": started.method if started else None,
+            "device": started.device if started else None,
+            "plan": list(started.plan) if started else [],
+            "steps": finished.step if finished else 0,
+            "seconds": round(finished.seconds, 2) if finished else 0.0,
+            "reason": finished.reason.value if finished else None,
+            "terms": dict(self.step.terms) if self.step else {},
+            "validation": validated.model_dump(include={"step", "dice", "mean", "slices"})
+            if validated
+            else None,
+            "critic": self.critic.health.model_dump() if self.critic else None,
+        }
+
+
+class Follower:
+    """Tells events on a stream: one line that updates on a terminal, sparse lines elsewhere.
+
+    Parameters
+    ----------
+    stream : text file
+        stderr, so that results on stdout stay clean.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._live = stream.isatty()
+        self._told = time.monotonic()
+        self._task = ""
+        self._open = False
+
+    def follow(self, events: Iterator[Event]) -> Summary:
+        """Tell all events to their end, and return what they said."""
+        summary = Summary()
+        try:
+            for event in events:
+                summary.note(event)
+                self._tell(event)
+        finally:
+            self._close_line()
+        return summary
+
+    def say(self, text: str) -> None:
+        """Write one line of its own."""
+        self._close_line()
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+    def _tell(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self.say(f"Training {event.method} on {event.device}. {' '.join(event.plan)}")
+            case StepReported():
+                self._update(_step_words(event), due=event.step == 1)
+            case Progress():
+                told = self._task == event.task and event.done == event.total
+                if self._update(f"{event.task}: {event.done} of {event.total}", due=told):
+                    self._task = event.task
+            case Validated(mean=float()):
+                slices = f"{event.slices} held-out slices"
+                self.say(f"Step {event.step}: Dice {event.mean:.3f} on {slices}.")
+            case CriticJudged():
+                self.say(f"Step {event.step}: {event.health.words}")
+            case RunFinished():
+                end = f"Training {event.reason.value} after {event.step} steps"
+                self.say(f"{end} in {event.seconds:.0f} s. {event.message}".rstrip())
+
+    def _update(self, text: str, due: bool) -> bool:
+        """Show the newest state; elsewhere than on a terminal only if due; tell if it was."""
+        if self._live:
+            self._stream.write("\r" + text[:WIDTH].ljust(WIDTH))
+            self._stream.flush()
+            self._open = True
+            return True
+        if due or time.monotonic() - self._told >= SPARSE_SECONDS:
+            self.say(text)
+            self._told = time.monotonic()
+            return True
+        return False
+
+    def _close_line(self) -> None:
+        if self._open:
+            self._open = False
+            self._stream.write("\n")
+
+
+@contextmanager
+def stoppable() -> Iterator[Control]:
+    """Give a control that the first Ctrl-C stops; the second ends the program at once."""
+    control = Control()
+
+    def stop(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.stderr.write("\nStopping after this step; press Ctrl-C again to end at once.\n")
+        control.stop()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield control
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def table(rows: dict[str, dict[str, dict[str, float | None]]]) -> str:
+    """Return ``{case: {class: measures}}`` as aligned lines."""
+    widest = max(len(name) for name in rows)
+    lines = []
+    for case, classes in rows.items():
+        for name, values in classes.items():
+            cells = [
+                f"{key} {'-' if value is None else f'{value:.3f}'}" for key, value in values.items()
+            ]
+            lines.append(f"{case:<{widest}}  {name:<12}  {'  '.join(cells)}")
+    return "\n".join(lines)
+
+
+def _step_words(event: StepReported) -> str:
+    minutes, seconds = divmod(round(event.seconds_left), 60)
+    terms = ", ".join(f"{name} {value:.3f}" for name, value in event.terms.items())
+    done = f"Step {event.step}, {event.fraction:.0%}, {minutes}:{seconds:02d} left"
+    return f"{done}; {terms}" if terms else done

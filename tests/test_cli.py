@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+import pytest
+from cli_worlds import write_ellipsoids
+
+from sslseg import cli
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+def run(*arguments: object) -> Outcome:
+    """Call the command line in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        cli.main([str(a) for a in arguments])
+    return Outcome(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def done(*arguments: object) -> Outcome:
+    outcome = run(*arguments)
+    assert outcome.code == 0, outcome.err
+    return outcome
+
+
+class World(NamedTuple):
+    project: Path
+    images: Sequence[Path]
+    labels: Path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> World:
+    """A project of four cases, two of them with labelled slices, trained for three steps."""
+    folder = tmp_path_factory.mktemp("cli")
+    images, labels = write_ellipsoids(folder)
+    project = folder / "project"
+    done("new", project, "--class", "posterior", "--class", "anterior")
+    done("add", project, *images)
+    for case, slices in (("case_0", (6, 8)), ("case_1", (7, 10))):
+        numbers = [a for n in slices for a in ("--slice", n)]
+        done(
+            "import-labels", project, case, labels / f"{case}.nii.gz", "--plane", "axial", *numbers
+        )
+    done("train", project, "--steps", 3, "--device", "cpu")
+    done("predict", project)
+    return World(project, images, labels)
+
+
+def refused(outcome: Outcome, *words: str) -> None:
+    assert outcome.code == 1
+    assert outcome.out == ""
+    lines = outcome.err.splitlines()
+    assert len(lines) == 1, lines
+    for word in words:
+        assert word in lines[0]
+
+
+def test_new_refuses_a_second_project(world):
+    refused(run("new", world.project, "--class", "a"), "a project in", "already")
+
+
+def test_add_prints_case_names_and_refuses_a_second_of_one_name(tmp_path, world):
+    done("new", tmp_path / "p", "--class", "a")
+    assert done("add", tmp_path / "p", *world.images[:2], "--json").json == ["case_0", "case_1"]
+    refused(run("add", tmp_path / "p", world.images[1]), "case_1", "Rename")
+
+
+def test_bad_file_changes_nothing(tmp_path, world):
+    done("new", tmp_path / "p", "--class", "a")
+    bad = tmp_path / "bad.nii.gz"
+    bad.write_bytes(b"no image")
+    refused(run("add", tmp_path / "p", world.images[0], bad), "bad.nii.gz")
+    assert "no case" in run("import-labels", tmp_path / "p", "case_0", bad).err
+
+
+def test_import_labels_counts_slices(world, tmp_path):
+    project = tmp_path / "p"
+    done("new", project, "--class", "posterior", "--class", "anterior")
+    done("add", project, world.images[0])
+    file = world.labels / "case_0.nii.gz"
+    taken = done("import-labels", project, "case_0", file, "--json").json
+    assert taken == {"case": "case_0", "slices": 16}
+    refused(run("import-labels", project, "case_0", file, "--slice", 3), "--plane")
+    far = ("--plane", "axial", "--slice", 16)
+    refused(run("import-labels", project, "case_0", file, *far), "from 0 to 15")
+
+
+def test_train_ends_with_one_object(world):
+    outcome = done("train", world.project, "--steps", 2, "--device", "cpu", "--seed", 4, "--json")
+    found = outcome.json
+    assert {"run", "steps", "seconds", "device", "terms", "validation"} <= set(found)
+    assert found["steps"] == 2
+    assert found["reason"] == "completed"
+    assert "supervised" in found["terms"]
+    assert outcome.err.startswith("Training ")
+    assert (world.project / "runs" / found["run"]).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--method", "magic"), ("magic", "supervised")),
+        (("--set", "no_such_thing=1"), ("no_such_thing",)),
+        (("--set", "novalue"), ("key=value",)),
+        (("--minutes", 1, "--steps", 1), ("at most one",)),
+        (("--device", "toaster"), ("toaster", "cpu")),
+        (("--steps", 0), ("--steps",)),
+    ],
+)
+def test_train_refuses(world, arguments, words):
+    refused(run("train", world.project, *arguments), *words)
+
+
+def test_suggest_after_training(world):
+    found = done("suggest", world.project, "--count", 5, "--json").json
+    assert len(found) == 5
+    assert all(set(s) == {"case", "plane", "slice", "score", "reason"} for s in found)
+    assert [s["score"] for s in found] == sorted((s["score"] for s in found), reverse=True)
+    annotated = {("case_0", 6), ("case_0", 8), ("case_1", 7), ("case_1", 10)}
+    axial = {(s["case"], s["slice"]) for s in found if s["plane"] == "axial"}
+    assert not axial & annotated
+    text = done("suggest", world.project, "--count", 1).out
+    assert found[0]["case"] in text
+    assert found[0]["reason"] in text
+
+
+def test_suggest_refuses_an_unknown_strategy(world):
+    refused(run("suggest", world.project, "--strategy", "best"), "best", "cold-start")
+
+
+def test_evaluate_has_the_agreed_shape(world):
+    found = done("evaluate", world.project, "--labels", world.labels, "--json").json
+    assert set(found) == {"cases", "mean"}
+    assert set(found["cases"]) == {f"case_{n}" for n in range(4)}
+    assert set(found["mean"]) == {"posterior", "anterior", "all"}
+    measures = found["cases"]["case_0"]["anterior"]
+    assert set(measures) == {"dice", "hd95_mm", "assd_mm"}
+    only = done("evaluate", world.project, "--labels", world.labels, "--case", "case_2", "--json")
+    assert set(only.json["cases"]) == {"case_2"}
+    assert "mean" in done("evaluate", world.project, "--labels", world.labels).out
+
+
+def test_export_lies_on_the_source_grid(world, tmp_path):
+    files = done("export", world.project, tmp_path / "masks", "--as", "nifti", "--json").json
+    assert len(files) == 4
+    for image, file in zip(world.images, files, strict=True):
+        np.testing.assert_array_equal(nib.load(file).affine, nib.load(image).affine)
+    refused(run("export", world.project, tmp_path, "--as", "onnx"), "nifti, nnunet")
+
+
+def test_predict_names_its_cases(world):
+    assert done("predict", world.project, "case_2", "--json").json == ["case_2"]
+    refused(run("predict", world.project, "nobody"), "nobody")
+
+
+def test_methods_lists_parameters():
+    found = done("methods", "--json").json
+    assert {"supervised", "mean-teacher", "ua-mt", "co-training"} <= {m["name"] for m in found}
+    assert all(set(m) == {"name", "family", "summary", "source", "parameters"} for m in found)
+    assert "mean-teacher (" in done("methods").out
+
+
+def test_doctor_in_words():
+    assert "torch" in done("doctor").out
+
+
+def test_usage_errors_are_one_line_and_exit_1(tmp_path):
+    refused(run("no-such-command"), "no-such-command", "sslseg --help")
+    refused(run("train"), "PROJECT")
+    refused(run("suggest", tmp_path), "no project")
+
+
+def test_help_and_version_and_nothing():
+    assert "import-labels" in done("--help").out
+    assert "import-labels" in done().out
+    assert done("--version").out[0].isdigit()
+
+
+def test_an_unforeseen_error_is_one_line_and_a_log(monkeypatch, tmp_path):
+    def broken():
+        raise RuntimeError("surprise\nin two lines")
+
+    log = tmp_path / "log.txt"
+    monkeypatch.setattr(cli, "known_methods", broken)
+    monkeypatch.setattr(cli, "new_log", lambda: log)
+    refused(run("methods"), "RuntimeError: surprise", str(log))
+    assert "in two lines" in log.read_text()
+
+
+def test_gui_without_napari_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+    refused(run("gui"), "pip install 'napari-sslseg[gui]'")
+
+
+def test_gui_starts_the_plugin_in_a_process(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(cli.subprocess, "call", lambda argv: calls.append(argv) or 0)
+    done("gui", tmp_path)
+    assert calls == [[sys.executable, "-m", "napari_sslseg", str(tmp_path)]]
+
+
+def test_light_commands_load_no_torch():
+    code = (
+        "import sys\nfrom sslseg import cli\n"
+        "try:\n    cli.main(['methods'])\nexcept SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent differently there")
+def test_interrupt_keeps_what_was_learnt(world):
+    argv = [sys.executable, "-m", "sslseg.cli", "train", str(world.project)]
+    options = ["--minutes", "5", "--device", "cpu", "--json"]
+    with subprocess.Popen(
+        [*argv, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as child:
+        for line in child.stderr:
+            if line.startswith("Step 1,"):
+                child.send_signal(signal.SIGINT)
+        found = json.loads(child.stdout.read())
+    assert child.returncode == 0
+    assert found["reason"] == "stopped"
+    assert list((world.project / "runs" / found["run"]).glob("checkpoint-*.safetensors"))
