@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 os.environ["NAPARI_CONFIG"] = ""  # the user's own settings stay out of it, and unchanged
@@ -26,13 +25,13 @@ SIZE = (1600, 1000)
 PATIENCE_S = 600
 
 
-def wait_for(dock: SegmentationDock, wanted: Callable[[Event], bool]) -> None:
-    """Run the window until the engine tells an event that is wanted; exits if none comes."""
+def wait_for(dock: SegmentationDock, command: str) -> None:
+    """Run the window until the engine has done a command; exits if it never does."""
     loop = QEventLoop()
     found: list[Event] = []
 
     def hear(event: Event) -> None:
-        if wanted(event):
+        if isinstance(event, CommandDone) and event.command == command:
             found.append(event)
             loop.quit()
 
@@ -41,7 +40,7 @@ def wait_for(dock: SegmentationDock, wanted: Callable[[Event], bool]) -> None:
     loop.exec()
     dock.controller.told.disconnect(hear)
     if not found:
-        sys.exit(f"Nothing happened for {PATIENCE_S} s.")
+        sys.exit(f"'{command}' was not done in {PATIENCE_S} s.")
 
 
 def pause(seconds: float) -> None:
@@ -60,8 +59,9 @@ def main() -> None:
         viewer.window.resize(*SIZE)
         dock.show_case(CASE)
         dock.findChild(QDoubleSpinBox, "minutes").setValue(minutes)
+        wait_for(dock, "open")
         dock.findChild(QPushButton, "train").click()
-        wait_for(dock, lambda event: isinstance(event, CommandDone) and event.command == "train")
+        wait_for(dock, "train")
         viewer.dims.set_current_step(2, 24)
         pause(1.5)
         viewer.window.screenshot(str(picture), flash=False, canvas_only=False)
