@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import runpy
 import subprocess
 import sys
 import traceback
@@ -252,9 +253,7 @@ def gui(project: Annotated[Path | None, typer.Argument(metavar="[PROJECT]")] = N
 @app.command(hidden=True)
 def worker() -> None:
     """Serve a viewer through stdin and stdout, as JSON lines."""
-    from sslseg.worker import main as serve
-
-    serve()
+    runpy.run_module("sslseg.worker", run_name="__main__")
 
 
 @app.callback(invoke_without_command=True)

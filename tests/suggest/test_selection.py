@@ -197,3 +197,23 @@ def test_cold_start_says_what_the_images_are_like(make_case):
         "a": "a typical case to begin with",
         "b": "unlike the cases labelled or listed so far",
     }
+
+
+@pytest.mark.parametrize("strategy", ["auto", "uncertainty", "disagreement"])
+def test_the_ends_of_a_volume_do_not_win_by_being_ends(strategy):
+    view = one_peak(mutual=0.5)
+    scores = {key: values.copy() for key, values in view.scores.items()}
+    for name in ("uncertainty", "mutual", "classes"):
+        scores[f"coronal.{name}"][[0, -1]] = 2 * scores[f"coronal.{name}"][PEAK]
+    best = rank([replace(view, scores=scores)], 1, strategy, classes=NAMES)[0]
+    assert best.slice == PEAK
+
+
+def test_auto_prefers_the_larger_predicted_object():
+    view = one_peak()
+    scores = {key: values.copy() for key, values in view.scores.items()}
+    for name in ("uncertainty", "classes"):
+        scores[f"coronal.{name}"][8] = scores[f"coronal.{name}"][PEAK]
+    scores["coronal.foreground"][8] = 80
+    scores["coronal.foreground"][PEAK] = 20
+    assert rank([replace(view, scores=scores)], 1, classes=NAMES)[0].slice == 8

@@ -141,6 +141,7 @@ class _Field:
         self._sizes = np.array(sizes)[table.case, table.axis]
         self._open = table.free.copy()
         self._gap = np.full(len(table), np.inf)
+        self._edge = np.minimum(table.index + 1, self._sizes - table.index).astype(np.float64)
         self._picked = np.zeros(len(cases), np.intp)
         for row in np.flatnonzero(~table.free):
             self._measure(int(row))
@@ -151,8 +152,12 @@ class _Field:
         return roomy if roomy.size else np.flatnonzero(self._open)
 
     def factor(self) -> Scores:
-        """Return ``(N,)``: low near taken slices, and where a case was picked already."""
-        return redundancy(self._gap, self._sizes) / (1 + self._picked[self._table.case])
+        """Return ``(N,)``: low near taken slices, at the ends of a volume, and for picked cases.
+
+        At the ends a network sees least and is unsure for that reason alone.
+        """
+        gap = np.minimum(self._gap, self._edge)
+        return redundancy(gap, self._sizes) / (1 + self._picked[self._table.case])
 
     def take(self, row: int) -> None:
         """Close `row`."""

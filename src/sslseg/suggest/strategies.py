@@ -64,9 +64,15 @@ def doubt(table: Table, _rng: np.random.Generator, _round: int) -> Scores:
 
 
 def hybrid(table: Table, rng: np.random.Generator, number: int) -> Scores:
-    """Entropy and mutual information alike, more where the predicted object is larger."""
-    both = _scaled(uncertainty(table, rng, number)) + _scaled(disagreement(table, rng, number))
-    return both * np.sqrt(_scaled(table.values["band"]))
+    """Uncertainty that is likely foreground and mutual information, where the object is large.
+
+    A weak model is unsure nearly everywhere; what it takes for the object, and how large it is
+    in a slice, keeps the suggestions near what there is to draw.
+    """
+    likely = table.values["classes"].sum(axis=1) / (table.values["band"] + BAND_PRIOR)
+    both = _scaled(likely) + _scaled(band_mean(table, "mutual"))
+    size = 0.9 * _scaled(table.values["foreground"]) + 0.1 * _scaled(table.values["band"])
+    return (both * np.sqrt(size))[None]
 
 
 def uniform(table: Table, rng: np.random.Generator, _round: int) -> Scores:
@@ -122,7 +128,7 @@ def check_critics(healths: Sequence[CriticHealth]) -> None:
     ill = [health for health in healths if not health.healthy]
     if ill:
         raise SslsegError(
-            f"strategy 'doubt' with this discriminator: {ill[0].words}",
+            f"strategy 'doubt' with this discriminator: {ill[0].words.rstrip('.')}",
             "a discriminator with an AUC between 0.6 and 0.95 on held-out annotated slices",
             "Train on with a discriminator, or choose another strategy.",
         )
