@@ -1,8 +1,8 @@
 @echo off
 rem Runs all tests; further arguments go to pytest.
 setlocal
+call "%~dp0environment.bat" dev tests/constraints.txt || exit /b 1
 pushd "%~dp0.."
-call scripts\environment.bat dev tests/constraints.txt || (popd & exit /b 1)
 "%VENV_PYTHON%" -m pytest %*
 set "CODE=%ERRORLEVEL%"
 popd

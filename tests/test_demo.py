@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from sslseg import demo
-from sslseg.core.errors import SslsegError
 from sslseg.storage.samples import sample_images
 from sslseg.storage.store import ProjectStore
 
@@ -51,24 +50,3 @@ def test_example_runs_as_it_stands(tmp_path: Path) -> None:
     )
     assert len(list((tmp_path / "project" / "masks").glob("*.nii.gz"))) == 8
     assert "sample_0" in told.stdout
-
-
-def test_window_without_napari_is_refused_with_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(SslsegError, match=r"napari-sslseg\[gui\]"):
-        demo.gui()
-
-
-def test_window_is_a_process_of_its_own_and_gets_the_project(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    called: list[list[str]] = []
-    monkeypatch.setattr(demo.subprocess, "call", lambda command: called.append(command) or 3)
-    assert demo.gui(Path("mine")) == 3
-    assert demo.gui() == 3
-    assert called == [
-        [sys.executable, "-m", "napari_sslseg", "mine"],
-        [sys.executable, "-m", "napari_sslseg"],
-    ]

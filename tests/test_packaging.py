@@ -74,6 +74,17 @@ def test_base_install_brings_no_qt_and_no_napari(wheel: zipfile.ZipFile) -> None
     assert set(metadata.get_all("Provides-Extra", [])) == {"gui", "all", "dev"}
 
 
+def test_editable_install_finds_both_packages(tmp_path: Path) -> None:
+    code = f"from hatchling.build import build_editable as b; b({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    (made,) = tmp_path.iterdir()
+    with zipfile.ZipFile(made) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith(".pth"))
+        folders = [Path(line) for line in wheel.read(name).decode().splitlines()]
+    assert any((folder / "napari_sslseg").is_dir() for folder in folders)
+    assert any((folder / "sslseg").is_dir() for folder in folders)
+
+
 def test_environment_that_is_up_to_date_is_used_at_once(tmp_path: Path) -> None:
     script = ROOT / "scripts" / "environment.py"
     digest = runpy.run_path(str(script))["stamp_of"](["tests/constraints.txt"])

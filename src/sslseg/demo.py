@@ -1,10 +1,7 @@
-"""The program on its own sample volumes: in a window, or as pictures and masks without one."""
+"""The program on its own sample volumes, as pictures and masks."""
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,34 +56,6 @@ def headless(out: Path, minutes: float, tell: Tell) -> tuple[Path, ...]:
     return (*masks, *drawn)
 
 
-def gui(project: Path | None = None) -> int:
-    """Open napari with the plugin docked in a process of its own, and wait until it is closed.
-
-    Parameters
-    ----------
-    project : Path or None
-        None opens the sample project.
-
-    Returns
-    -------
-    int
-        Exit status.
-
-    Raises
-    ------
-    SslsegError
-        If napari is not installed.
-    """
-    if importlib.util.find_spec("napari") is None:
-        raise SslsegError(
-            "an installation without napari",
-            "napari and a Qt binding beside the engine",
-            "Run: pip install 'napari-sslseg[gui]'",
-        )
-    arguments = [] if project is None else [str(project)]
-    return subprocess.call([sys.executable, "-m", "napari_sslseg", *arguments])
-
-
 def _follow(events: Iterator[Event], tell: Tell) -> tuple[Path, ...]:
     """Tell the events that matter in a story; return the files that were written."""
     files: tuple[Path, ...] = ()
@@ -95,7 +64,7 @@ def _follow(events: Iterator[Event], tell: Tell) -> tuple[Path, ...]:
             case RunStarted():
                 tell(f"Training {event.method} on {event.device}. {' '.join(event.plan)}")
             case Validated(mean=float()):
-                tell(f"Step {event.step}: Dice {event.mean:.2f} on {event.slices} held-out slices")
+                tell(f"Step {event.step}: Dice {event.mean:.2f} on held-out slices")
             case RunFinished():
                 tell(f"{event.step} steps in {event.seconds:.0f} s. {event.message}".rstrip())
             case Exported():
