@@ -119,8 +119,8 @@ class Trainer:
         if self.training.warp > 0:
             batch = views.augmented(batch)
         rate = self._set_learning_rate(fraction)
-        for net in optimised(self.nets).values():
-            net.train()
+        self._train_mode()
+        statistics = self._statistics()
         with self._autocast():
             out = self.method.step(batch, views, self.nets, fraction)
             terms = dict(out.terms)
@@ -129,14 +129,38 @@ class Trainer:
                 terms["adversarial"] = self.critic.adversarial(out.logits)
                 ramps = {**ramps, "adversarial": self.critic.ramp()}
         weighted = {n: t * (ramps[n](fraction) if n in ramps else 1.0) for n, t in terms.items()}
-        if self._descend(torch.stack([t.float() for t in weighted.values()]).sum()):
+        counted = self._descend(torch.stack([t.float() for t in weighted.values()]).sum())
+        if counted:
             self.method.after_step(self.nets, self.step_count)
+        else:
+            self._restore(statistics)
         report = {name: float(term.detach()) for name, term in weighted.items()}
-        if self.critic is not None and self.critic.due(self.step_count):
+        if counted and self.critic is not None and self.critic.due(self.step_count):
             loss = self.critic.learn(out.logits, out.y)
             report.update({} if loss is None else {"critic": loss})
         self.step_count += 1
         return StepReport(report, rate)
+
+    def _train_mode(self) -> None:
+        """Undo what a prediction along the way left: eval mode."""
+        for net in optimised(self.nets).values():
+            net.train()
+        if self.critic is not None:
+            self.critic.net.train()
+
+    def _buffers(self) -> list[Tensor]:
+        """Return what a forward pass alone changes: batch-norm statistics, spectral norms."""
+        nets = [*optimised(self.nets).values()]
+        nets += [] if self.critic is None else [self.critic.net]
+        return [buffer for net in nets for buffer in net.buffers()]
+
+    def _statistics(self) -> list[Tensor]:
+        return [buffer.clone() for buffer in self._buffers()]
+
+    def _restore(self, statistics: list[Tensor]) -> None:
+        """A forward pass that was not finite must not live on in the running averages."""
+        for buffer, before in zip(self._buffers(), statistics, strict=True):
+            buffer.copy_(before)
 
     def _descend(self, total: Tensor) -> bool:
         """Go one step down; tell whether it counted."""
@@ -205,7 +229,7 @@ class Trainer:
         )
 
     def state(self) -> dict[str, Tensor]:
-        """Return all tensors of networks, critic and optimisers by name, on the CPU."""
+        """Return copies of all tensors of networks, critic and optimisers by name, on the CPU."""
         tensors = {
             f"net.{name}.{key}": value
             for name, net in self.nets.items()
@@ -215,7 +239,7 @@ class Trainer:
         if self.critic is not None:
             tensors |= {f"critic.{k}": v for k, v in self.critic.net.state_dict().items()}
             tensors |= _optimiser_state("critic_optimiser", self.critic.optimiser)
-        return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        return {name: _copied(tensor) for name, tensor in tensors.items()}
 
     def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over weights where names and shapes agree: the warm start of a new round."""
@@ -237,6 +261,11 @@ def step_seed(seed: int, step: int) -> int:
     """Return a seed that follows from (seed, step) alone and spreads over 63 bits."""
     digest = hashlib.blake2b(f"{seed}/{step}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % (2**63 - 1)
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    """Return a row-major copy on the CPU that later steps do not change."""
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
 def _load(net: nn.Module, prefix: str, tensors: Mapping[str, Tensor]) -> None:
@@ -264,6 +293,6 @@ def _load_optimiser(
     for name, tensor in tensors.items():
         if name.startswith(prefix + "."):
             index, key = name.removeprefix(prefix + ".").split(".", 1)
-            found.setdefault(int(index), {})[key] = tensor
+            found.setdefault(int(index), {})[key] = tensor.clone()
     state = optimiser.state_dict()
     optimiser.load_state_dict({**state, "state": found})
