@@ -1,0 +1,181 @@
+"""Tiny volumes, plans and trainers: everything that the engine's tests train takes milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sslseg.core.annotation import IGNORE, Annotation, SliceKey, SliceRecord, SliceState
+from sslseg.core.geometry import Geometry, Plane, Reorientation, take_slice
+from sslseg.core.volume import CaseRecord
+from sslseg.data.batch import Batch
+from sslseg.data.sampling import Sampler, TrainingCase
+from sslseg.data.targets import training_target
+from sslseg.data.views import Views
+from sslseg.data.warp import WarpRange
+from sslseg.methods import find
+from sslseg.methods.base import Method, MethodParams
+from sslseg.methods.shared import CriticParams, TrainingParams
+from sslseg.networks.factory import NetworkSpec
+from sslseg.training.device import Device
+from sslseg.training.planner import Plan
+from sslseg.training.trainer import Trainer
+
+CPU = Device(torch.device("cpu"), "CPU of the tests", 2**33, None, 1)
+SHAPE = (10, 12, 8)
+CLASSES = 3
+CORONAL = Plane.CORONAL
+LATE = 0.95
+"""A fraction of the run at which every term of every method acts."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Several threads are slower than one on tensors this small."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def geometry(shape: Sequence[int] = SHAPE, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> Geometry:
+    return Geometry.of(tuple(shape), np.diag([*spacing, 1.0]))
+
+
+def record(
+    name: str = "a", shape: Sequence[int] = SHAPE, spacing: Sequence[float] = (1.0, 1.0, 1.0)
+) -> CaseRecord:
+    return CaseRecord(
+        name=name,
+        source=f"{name}.nii",
+        sha256=name,
+        geometry=geometry(shape, spacing),
+        reorientation=Reorientation(),
+    )
+
+
+def image(seed: int = 0, shape: Sequence[int] = SHAPE) -> np.ndarray:
+    """Noise with a bright box, float16."""
+    rng = np.random.default_rng(seed)
+    data = rng.normal(size=shape)
+    data[tuple(slice(side // 4, side // 2 + 1) for side in shape)] += 2
+    return data.astype(np.float16)
+
+
+def truth(seed: int = 0, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> np.ndarray:
+    """Random classes in blocks, every class in every slice, int16."""
+    rng = np.random.default_rng(seed + 1000)
+    return rng.integers(0, classes, shape).astype(np.int16)
+
+
+def saved(
+    index: int,
+    state: SliceState = SliceState.COMPLETE,
+    plane: Plane = CORONAL,
+    validation: bool = False,
+) -> SliceRecord:
+    """The record of one slice of case a."""
+    key = SliceKey(case="a", plane=plane, index=index)
+    return SliceRecord(
+        key=key, state=state, revision=index + 1, time=0.0, author="test", validation=validation
+    )
+
+
+def annotation(records: Sequence[SliceRecord], labels: np.ndarray | None = None) -> Annotation:
+    """Slices of `labels` (classes 0 to 2) painted as the records say; the rest is unpainted."""
+    source = truth() if labels is None else labels
+    painted = np.zeros(source.shape, np.uint8)
+    for one in records:
+        if one.state is not SliceState.NONE:
+            there = take_slice(source, one.key.plane, one.key.index)
+            take_slice(painted, one.key.plane, one.key.index)[...] = there
+    return Annotation(painted, {(r.key.plane, r.key.index): r.state for r in records})
+
+
+def target_of(records: Sequence[SliceRecord], labels: np.ndarray | None = None) -> np.ndarray:
+    return training_target(annotation(records, labels), records)
+
+
+def tiny_plan(
+    dims: int, *, labelled: int = 2, unlabelled: int = 2, patch: tuple[int, ...] | None = None
+) -> Plan:
+    """Coronal 2.5-D slices with 3 neighbours, or 3-D boxes; sides are divisible by 2."""
+    flat = dims == 2
+    network = NetworkSpec(
+        dims=dims,
+        in_channels=3 if flat else 1,
+        classes=CLASSES,
+        channels=(4, 8),
+        strides=((2,) * dims,),
+    )
+    return Plan(
+        network=network,
+        spacing=(None, None, None),
+        axis=1 if flat else None,
+        context=3 if flat else 1,
+        patch=patch or ((8, 6) if flat else (8, 8, 6)),
+        labelled=labelled,
+        unlabelled=unlabelled,
+        learning_rate=3e-3,
+        weight_decay=1e-2,
+        words=(),
+    )
+
+
+def tiny_cases(target: np.ndarray | None = None) -> list[TrainingCase]:
+    """Case a with three annotated coronal slices (or `target`), cases b and c without any."""
+    taught = target_of([saved(2), saved(5), saved(9)]) if target is None else target
+    shape = taught.shape
+    return [
+        TrainingCase("a", image(0, shape), taught),
+        TrainingCase("b", image(1, shape), None),
+        TrainingCase("c", image(2, shape), None),
+    ]
+
+
+def tiny_sampler(plan: Plan, target: np.ndarray | None = None, seed: int = 0) -> Sampler:
+    return Sampler(tiny_cases(target), plan.patches, seed)
+
+
+def make_method(name: str, **values: object) -> Method[MethodParams]:
+    chosen = find(name)
+    return chosen(chosen.Params.model_validate(values))
+
+
+def tiny_trainer(
+    name: str,
+    dims: int = 2,
+    weight: float | None = 0.01,
+    *,
+    seed: int = 0,
+    plan: Plan | None = None,
+    training: dict[str, object] | None = None,
+) -> Trainer:
+    """`weight` is the riding critic's; None for no critic."""
+    critic = CriticParams(critic=weight is not None, critic_weight=weight or 0.0, critic_start=0.2)
+    chosen = TrainingParams.model_validate(training or {})
+    return Trainer(make_method(name), plan or tiny_plan(dims), CPU, seed, chosen, critic)
+
+
+def tiny_views(seed: int = 0, dims: int = 2) -> Views:
+    return Views(torch.Generator().manual_seed(seed), WarpRange(), (False,) * dims)
+
+
+def tiny_batch(dims: int, labelled: int = 2, unlabelled: int = 2, *, seed: int = 0) -> Batch:
+    """Noise; of the labelled items about half of the voxels are annotated, of the others none."""
+    rng = torch.Generator().manual_seed(seed)
+    plan = tiny_plan(dims)
+    x = torch.randn((labelled + unlabelled, plan.network.in_channels, *plan.patch), generator=rng)
+    y = torch.randint(0, CLASSES, (labelled + unlabelled, *plan.patch), generator=rng)
+    hidden = torch.rand(y.shape, generator=rng) < 0.5
+    hidden[labelled:] = True
+    return Batch(x, torch.where(hidden, torch.full_like(y, IGNORE), y), labelled)
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    """Tell whether two states agree bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
