@@ -17,10 +17,10 @@ from qtpy.QtWidgets import QDoubleSpinBox, QPushButton
 
 from napari_sslseg.__main__ import start
 from napari_sslseg._dock import SegmentationDock
-from sslseg.core.events import CommandDone, Event
+from sslseg.core.events import CommandDone, Event, Suggest
 from sslseg.storage.samples import make_sample_project
 
-CASE = "sample_03"
+CASE = "sample_08"
 SIZE = (1600, 1000)
 PATIENCE_S = 600
 
@@ -43,6 +43,13 @@ def wait_for(dock: SegmentationDock, command: str) -> None:
         sys.exit(f"'{command}' was not done in {PATIENCE_S} s.")
 
 
+def press(dock: SegmentationDock, button: str, command: str | None = None) -> None:
+    """Press a button of the dock, and wait until what it asks for is done."""
+    dock.findChild(QPushButton, button).click()
+    if command:
+        wait_for(dock, command)
+
+
 def pause(seconds: float) -> None:
     """Let the window draw."""
     loop = QEventLoop()
@@ -60,8 +67,11 @@ def main() -> None:
         dock.show_case(CASE)
         dock.findChild(QDoubleSpinBox, "minutes").setValue(minutes)
         wait_for(dock, "open")
-        dock.findChild(QPushButton, "train").click()
-        wait_for(dock, "train")
+        press(dock, "train", "train")
+        press(dock, "predict_all", "predict")
+        dock.controller.send(Suggest(count=10))
+        wait_for(dock, "suggest")
+        press(dock, "show_uncertainty")
         viewer.dims.set_current_step(2, 24)
         pause(1.5)
         viewer.window.screenshot(str(picture), flash=False, canvas_only=False)
