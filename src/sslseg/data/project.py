@@ -117,8 +117,32 @@ class ProjectData:
         return by_case
 
 
-def annotated_planes(store: ProjectStore) -> Counter[Plane]:
-    """Return how many slices say something, by plane."""
-    return Counter(
-        record.key.plane for record in store.slices() if record.state is not SliceState.NONE
-    )
+@dataclass(frozen=True)
+class Coverage:
+    """What is annotated, as the planner needs it.
+
+    Parameters
+    ----------
+    planes : Counter of Plane
+        How many slices say something, by plane.
+    dense : bool
+        Whether more than half of the annotated cases' voxels lie in annotated slices.
+    """
+
+    planes: Counter[Plane]
+    dense: bool = False
+
+
+def coverage(store: ProjectStore) -> Coverage:
+    """Return which planes are annotated, and whether whole volumes are."""
+    planes: Counter[Plane] = Counter()
+    by_case: dict[str, Counter[Plane]] = defaultdict(Counter)
+    for record in store.slices():
+        if record.state is not SliceState.NONE:
+            planes[record.key.plane] += 1
+            by_case[record.key.case][record.key.plane] += 1
+    shares = [
+        max(count / store.case(name).geometry.slices(plane) for plane, count in counts.items())
+        for name, counts in by_case.items()
+    ]
+    return Coverage(planes, bool(shares) and sum(shares) / len(shares) > 0.5)

@@ -87,17 +87,22 @@ def auc(positive: npt.NDArray[np.floating], negative: npt.NDArray[np.floating]) 
 
 
 def judge(value: float | None, held_out: bool) -> CriticHealth:
-    """Say in words whether an AUC makes the confidence layer believable."""
-    where = "held-out" if held_out else "training"
+    """Say in words whether an AUC makes the confidence layer believable.
+
+    Only held-out slices can show it: on slices that it learnt from, any critic looks good.
+    """
     if value is None:
         words = "The discriminator could not be judged: no annotated slice holds foreground yet."
         return CriticHealth(auc=None, healthy=False, words=words)
-    figure = f"AUC {value:.2f} on {where} slices"
+    figure = f"AUC {value:.2f} on {'held-out' if held_out else 'training'} slices"
+    healthy = False
     if value < HEALTHY[0]:
         words = f"Do not rely on confidence yet: it cannot tell truth from prediction ({figure})."
     elif value > HEALTHY[1]:
         words = f"Do not rely on confidence: it tells truth from prediction too easily ({figure})."
+    elif not held_out:
+        words = f"Do not rely on confidence yet: no held-out slice could confirm it ({figure})."
     else:
-        words = f"Confidence is usable: the discriminator tells truth from prediction ({figure})."
-    healthy = HEALTHY[0] <= value <= HEALTHY[1]
-    return CriticHealth(auc=round(value, 4), healthy=healthy and held_out, words=words)
+        healthy = True
+        words = f"Confidence is usable: it tells truth from prediction ({figure})."
+    return CriticHealth(auc=round(value, 4), healthy=healthy, words=words)

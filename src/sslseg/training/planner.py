@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from sslseg.core.geometry import Plane
 from sslseg.core.volume import CaseRecord
 from sslseg.data.preprocessing import Spacing, grid_shape
+from sslseg.data.project import Coverage
 from sslseg.data.sampling import PatchPlan
 from sslseg.methods.shared import TrainingParams
 from sslseg.networks.factory import NetworkSpec
@@ -67,7 +68,7 @@ class Plan(BaseModel):
 
 def make_plan(
     cases: Sequence[CaseRecord],
-    planes: Counter[Plane],
+    covered: Coverage,
     classes: int,
     device: Device,
     params: TrainingParams,
@@ -78,8 +79,8 @@ def make_plan(
     ----------
     cases : sequence of CaseRecord
         All cases of the project.
-    planes : Counter of Plane
-        How many slices are annotated in each plane.
+    covered : Coverage
+        Which planes are annotated, and whether whole volumes are.
     classes : int
         With background.
     device : Device
@@ -88,7 +89,7 @@ def make_plan(
         What the user fixed.
     """
     spacing, spacing_words = choose_spacing(cases)
-    axis, axis_words = choose_axis(cases, planes, params)
+    axis, axis_words = choose_axis(cases, covered, params)
     shapes = [grid_shape(case, spacing) for case in cases]
     if axis is None:
         sides = [max(shape[a] for shape in shapes) for a in range(3)]
@@ -145,11 +146,12 @@ def choose_spacing(cases: Sequence[CaseRecord]) -> tuple[Spacing, str]:
 
 
 def choose_axis(
-    cases: Sequence[CaseRecord], planes: Counter[Plane], params: TrainingParams
+    cases: Sequence[CaseRecord], covered: Coverage, params: TrainingParams
 ) -> tuple[int | None, str]:
     """Return the slice axis of a 2.5-D network, or None for 3-D, and why."""
     thick = median(case.geometry.anisotropy() for case in cases) > ANISOTROPIC
     coarse = Counter(_coarse_axis(case) for case in cases).most_common(1)[0][0]
+    planes = covered.planes
     used = planes.most_common(1)[0][0] if planes else Plane.AXIAL
     fixed = None if params.plane == "auto" else Plane(params.plane)
     if params.dimensions == "3d":
@@ -160,6 +162,8 @@ def choose_axis(
     if thick:
         plane = Plane.of_axis(coarse)
         return plane.axis, f"2.5-D network on {plane} slices, since slices are thick."
+    if covered.dense:
+        return None, "3-D network, since whole volumes are labelled."
     if len(planes) > 1 and planes[used] < 0.7 * planes.total():
         return None, "3-D network, since slices are labelled in several planes."
     return used.axis, f"2.5-D network on {used} slices, since most labels lie in that plane."
@@ -182,13 +186,13 @@ def _network(
     device: Device,
     params: TrainingParams,
 ) -> NetworkSpec:
-    """Halve each axis while its patch side stays at 6 or more, at most four times."""
+    """Halve each axis while its patch side stays at 5 or more, at most four times."""
     dims = len(sides)
     bounded = _bounded(sides, budget)
     strides: list[tuple[int, ...]] = []
     left = [float(side) for side in bounded]
-    while len(strides) < 4 and max(left) >= 12:
-        stride = tuple(2 if side >= 12 else 1 for side in left)
+    while len(strides) < 4 and max(left) >= 10:
+        stride = tuple(2 if side >= 10 else 1 for side in left)
         left = [math.ceil(side / step) for side, step in zip(left, stride, strict=True)]
         strides.append(stride)
     strides = strides or [(1,) * dims]

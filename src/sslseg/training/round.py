@@ -20,7 +20,7 @@ from sslseg.core.events import (
 )
 from sslseg.core.prediction import CriticHealth
 from sslseg.data.preprocessing import prepare_all
-from sslseg.data.project import HeldOutSlice, ProjectData, annotated_planes
+from sslseg.data.project import HeldOutSlice, ProjectData, coverage
 from sslseg.data.sampling import Sampler
 from sslseg.storage.arrays import write_atomic
 from sslseg.storage.store import ProjectStore
@@ -71,8 +71,8 @@ class Round:
         """Check the request and build the model; nothing is trained or written yet."""
         self.method = self.request.method or DEFAULT_METHOD
         _, training, _ = model.settings_of(self.method, self.request.settings)
-        planes = annotated_planes(self.store)
-        if not planes:
+        covered = coverage(self.store)
+        if not covered.planes:
             raise SslsegError(
                 "no labelled slice",
                 "at least one slice with painted voxels, or marked complete",
@@ -80,7 +80,7 @@ class Round:
             )
         self.device = choose(self.request.device)
         classes = len(self.store.classes) + 1
-        self.plan = make_plan(self.store.cases(), planes, classes, self.device, training)
+        self.plan = make_plan(self.store.cases(), covered, classes, self.device, training)
         self.trainer = model.make_trainer(self.request, self.method, self.plan, self.device)
         self.run = _new_run(self.store.path, self.method)
 
