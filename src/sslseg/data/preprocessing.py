@@ -70,9 +70,9 @@ def normalise(data: Array, modality: str = "") -> npt.NDArray[np.float32]:
         return np.zeros(values.shape, np.float32)
     low, high = np.percentile(chosen, CLIP)
     clipped = np.clip(np.where(finite, values, low), low, high)
-    inside = np.clip(chosen, low, high)
+    inside = np.clip(chosen, low, high).astype(np.float64)
     deviation = float(inside.std())
-    if deviation < 1e-6:
+    if low == high or deviation == 0:
         return np.zeros(values.shape, np.float32)
     return ((clipped - float(inside.mean())) / deviation).astype(np.float32)
 
