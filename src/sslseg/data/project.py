@@ -60,6 +60,10 @@ class ProjectData:
             When nothing is annotated outside the held-out slices.
         """
         self.revision = self._store.revision()
+        return self.annotated_sampler(plan, seed)
+
+    def annotated_sampler(self, plan: PatchPlan, seed: int) -> Sampler:
+        """Return what `sampler` would, leaving the answer of `changed` as it is."""
         records = self._records()
         cases = [
             TrainingCase(name, image, self._training(name, records[name]))
@@ -111,9 +115,11 @@ class ProjectData:
         return found
 
     def _records(self) -> dict[str, list[SliceRecord]]:
+        """Return the records of the cases that were there when training began."""
         by_case: dict[str, list[SliceRecord]] = defaultdict(list)
         for record in self._store.slices():
-            by_case[record.key.case].append(record)
+            if record.key.case in self.images:
+                by_case[record.key.case].append(record)
         return by_case
 
 

@@ -182,7 +182,7 @@ class Round:
             return []
         seed = self.request.seed
         unseen = data.validation_sampler(self.plan.patches, seed)
-        sampler = unseen or data.sampler(self.plan.patches, seed)
+        sampler = unseen or data.annotated_sampler(self.plan.patches, seed)
         self.health = critic_health(
             self.trainer.predictor(),
             sampler,
@@ -201,10 +201,10 @@ class Round:
 
 
 def _new_run(project: Path, method: str) -> str:
-    """Return an id that sorts by time and is not taken."""
-    stem = time.strftime("%Y%m%d-%H%M%S")
+    """Return an id that sorts by time (UTC, which no clock change turns back) and is not taken."""
+    stem = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     for number in range(100):
-        name = f"{stem}-{number:02d}-{method}"
-        if not (project / "runs" / name).exists():
-            return name
+        prefix = f"{stem}-{number:02d}"
+        if not any((project / "runs").glob(f"{prefix}-*")):
+            return f"{prefix}-{method}"
     raise RuntimeError(f"100 runs within one second in {project}")
