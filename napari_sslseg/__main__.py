@@ -16,7 +16,7 @@ from napari_sslseg._dock import SegmentationDock
 from napari_sslseg._reader import PLUGIN, WIDGET
 from sslseg.core.errors import SslsegError
 from sslseg.storage.samples import make_sample_project
-from sslseg.storage.schema import DATABASE
+from sslseg.storage.schema import DATABASE, require
 
 
 def sample_project(home: Path) -> Path:
@@ -37,7 +37,9 @@ def main(arguments: Sequence[str]) -> None:
     """Run until the window is closed; a project that cannot be opened ends it with one line."""
     try:
         home = user_data_path(PLUGIN, appauthor=False)
-        start(Path(arguments[0]) if arguments else sample_project(home))
+        project = Path(arguments[0]) if arguments else sample_project(home)
+        require(project)  # before there is a window
+        start(project)
     except SslsegError as error:
         sys.exit(str(error))
     napari.run()

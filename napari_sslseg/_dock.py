@@ -11,6 +11,7 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from napari_sslseg import shortcuts
+from napari_sslseg._immortal import keep_none
 from napari_sslseg.controller import Controller
 from napari_sslseg.widgets.annotate import AnnotateWidget
 from napari_sslseg.widgets.project import ProjectWidget
@@ -44,6 +45,7 @@ class SegmentationDock(QWidget):
         viewer: napari.viewer.Viewer,
         make_runner: Callable[[], Runner] = ProcessRunner,
     ) -> None:
+        keep_none()
         super().__init__()
         self._viewer = viewer
         self.controller = Controller(viewer, make_runner)
@@ -74,6 +76,7 @@ class SegmentationDock(QWidget):
 
     def shut(self) -> None:
         """Write what is not written, end the engine and leave the viewer; safe to call twice."""
+        self._watch(None)
         self.train.shut()
         shortcuts.unbind([self._viewer], self._handlers)
         self.controller.close()
@@ -133,12 +136,14 @@ class SegmentationDock(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Watch the window: napari tells its docked widgets nothing when it closes."""
         super().showEvent(event)
-        window = self.window()
-        if window is not self._window:
-            if self._window is not None:
-                self._window.removeEventFilter(self)
+        self._watch(self.window())
+
+    def _watch(self, window: QWidget | None) -> None:
+        if self._window is not None:
+            self._window.removeEventFilter(self)
+        self._window = window
+        if window is not None:
             window.installEventFilter(self)
-            self._window = window
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Write strokes when the window is asked to close, and end if it does."""

@@ -111,7 +111,8 @@ class LabelsAdapter:
         if not len(voxels):
             return True
         plane, indices = touched_slices(voxels, self._view.plane)
-        return self._write(plane, {i: self._revision(plane, i) for i in indices})
+        written = self._write(plane, {i: self._revision(plane, i) for i in indices})
+        return written and self._empty_crossed(voxels)
 
     def close(self) -> None:
         """Flush and let go of the layer."""
@@ -120,6 +121,17 @@ class LabelsAdapter:
         stop_timer(self._watch)
         self._layer.events.paint.disconnect(self._painted)
         self._layer.events.set_data.disconnect(self._refreshed)
+
+    def _empty_crossed(self, voxels: Coordinates) -> bool:
+        """Take back "partial" from slices of any plane that a change across them emptied."""
+        crossed = {plane: set(np.unique(voxels[:, plane.axis]).tolist()) for plane in Plane}
+        emptied: dict[Plane, dict[int, tuple[npt.NDArray[np.uint8], SliceState]]] = {}
+        for (plane, index), state in self._states.items():
+            if state is SliceState.PARTIAL and index in crossed[plane]:
+                labels = self._labels(plane, index)
+                if not labels.any():
+                    emptied.setdefault(plane, {})[index] = (labels, SliceState.NONE)
+        return all([self._write(plane, slices) for plane, slices in emptied.items()])
 
     def _labels(self, plane: Plane, index: int) -> npt.NDArray[np.uint8]:
         return take_slice(np.asarray(self._layer.data), plane, index).copy()

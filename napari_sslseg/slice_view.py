@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from napari_sslseg import canvas
 from sslseg.core.geometry import Geometry, Plane
 
 if TYPE_CHECKING:
@@ -59,10 +60,8 @@ class SliceView:
         """Show a new case: its middle slice, radiological sides, whole in view."""
         plane, self._geometry = self._plane, geometry
         self._viewer.dims.axis_labels = ("sagittal", "coronal", "axial")
-        self._viewer.text_overlay.visible = True
-        self._viewer.text_overlay.position = "top_left"
-        self._viewer.scale_bar.visible = True
-        self._viewer.camera.orientation2d = ("up", "left")
+        canvas.radiological(self._viewer)
+        canvas.show_aids(self._viewer)
         self.go_to(plane, geometry.slices(plane) // 2)
         self._viewer.reset_view()
 
@@ -104,5 +103,5 @@ class SliceView:
             return
         last = self._geometry.slices(self.plane) - 1
         words = f"{self.plane} {self.index} / {last}  ·  {HINTS[self.plane]}"
-        self._viewer.text_overlay.text = words
+        canvas.set_caption(self._viewer, words)
         self.changed.emit()

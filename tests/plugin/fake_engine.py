@@ -188,7 +188,7 @@ class FakeRunner:
             Suggestion(
                 case=cases[(i + 2) % len(cases)],
                 plane=list(Plane)[i % 3],
-                slice=10 + i,
+                slice=3 + i,
                 score=1.0 / (1 + i),
                 reason="teacher and student disagree about capsule; 14 mm from the nearest "
                 "labelled slice",

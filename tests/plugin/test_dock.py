@@ -1,0 +1,299 @@
+"""The dock as the clinician meets it: buttons pressed, keys typed, layers looked at."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fake_engine import HEALTH
+from napari.layers import Image, Labels
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
+
+from napari_sslseg.widgets.review import ExportDialog
+from sslseg.core.events import Export, Open, Predict, RunFinished, ShowCase, Train
+from sslseg.core.geometry import Plane
+from sslseg.storage.store import ProjectStore
+
+NAMES = (
+    "new_project open_project add_images case_list complete_slice accept_prediction train stop "
+    "method minutes next_suggestion suggestion_list export"
+).split()
+
+
+def press(qtbot, dock, name):
+    button = dock.findChild(QPushButton, name)
+    assert button.isEnabled(), name
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def type_key(qtbot, viewer, key):
+    canvas = viewer.window._qt_viewer.canvas.native
+    canvas.setFocus()
+    qtbot.keyClick(canvas, key)
+
+
+def train_to_the_end(qtbot, dock):
+    told = []
+    dock.controller.told.connect(told.append)
+    press(qtbot, dock, "train")
+    qtbot.waitUntil(lambda: any(isinstance(e, RunFinished) for e in told), timeout=20000)
+    qtbot.waitUntil(lambda: dock.controller.view.prediction is not None, timeout=5000)
+
+
+def test_every_control_has_its_name_and_a_tooltip(labelling):
+    for name in NAMES:
+        widget = labelling.findChild(QWidget, name)
+        assert widget is not None, name
+        assert widget.toolTip(), name
+    for button in labelling.findChildren(QPushButton):
+        assert button.toolTip(), button.text()
+
+
+def test_opening_a_project_shows_its_first_case_ready_to_paint(labelling, runner, project):
+    viewer = labelling._viewer
+    assert [layer.name for layer in viewer.layers] == ["image", "annotation"]
+    layer = viewer.layers["annotation"]
+    assert viewer.layers.selection.active == layer
+    assert layer.mode == "paint"
+    assert layer.data.dtype == np.uint8
+    assert np.allclose(layer.scale, (1.0, 1.2, 2.0))
+    assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
+    assert tuple(viewer.dims.order) == (2, 1, 0)
+    assert [type(command) for command in runner.sent[:2]] == [Open, ShowCase]
+    assert labelling.cases.table.rowCount() == 3
+    named = dict(zip(layer.features["index"], layer.features["class"], strict=True))
+    assert named[1] == "liver"
+    assert named[255] == "background"
+
+
+def test_training_shows_layers_curves_and_progress(labelling, qtbot, runner):
+    dock, viewer = labelling, labelling._viewer
+    train_to_the_end(qtbot, dock)
+    assert [layer.name for layer in viewer.layers] == [
+        "image",
+        "uncertainty",
+        "confidence",
+        "prediction",
+        "annotation",
+    ]
+    assert isinstance(viewer.layers["prediction"], Labels)
+    assert isinstance(viewer.layers["uncertainty"], Image)
+    for layer in viewer.layers:
+        assert np.allclose(layer.scale, (1.0, 1.2, 2.0)), layer.name
+    assert viewer.layers.selection.active == viewer.layers["annotation"]
+    assert len(dock.train.curves.points("supervised")[0]) == runner.steps
+    assert len(dock.train.curves.points("dice")[0]) == runner.steps // 5
+    assert "completed" in dock.train.bar.text()
+    assert "U-Net" in dock.train.plan.text()
+    assert HEALTH.words in dock.look._critic.text()
+    assert dock.cases.table.item(0, 3).data(Qt.ItemDataRole.UserRole) > 0
+
+
+def test_buttons_follow_the_engine_and_stop_keeps_what_was_learnt(labelling, qtbot, runner):
+    dock = labelling
+    runner.steps = 10_000
+    train, stop = dock.train.train_button, dock.train.stop_button
+    assert train.isEnabled()
+    assert not stop.isEnabled()
+    press(qtbot, dock, "train")
+    qtbot.waitUntil(stop.isEnabled, timeout=3000)
+    assert not train.isEnabled()
+    press(qtbot, dock, "stop")
+    qtbot.waitUntil(train.isEnabled, timeout=5000)
+    assert not stop.isEnabled()
+    assert "stopped" in dock.train.bar.text()
+
+
+def test_the_request_carries_method_minutes_and_changed_parameters(labelling, qtbot, runner):
+    form = labelling.train
+    form.method.setCurrentIndex(form.method.findData("co-training"))
+    form.minutes.setValue(2.5)
+    chosen = next(m for n, m in form._methods.items() if n == "co-training")
+    assert chosen.summary in form.summary.text()
+    number = next(p for p in chosen.parameters if p.type == "float" and p.maximum != p.default)
+    form.form.set_value({number.name: number.maximum or 2.0})
+    press(qtbot, labelling, "train")
+    request = runner.sent[-1].request
+    assert isinstance(runner.sent[-1], Train)
+    assert (request.method, request.minutes) == ("co-training", 2.5)
+    assert list(request.settings) == [number.name]
+
+
+def test_next_goes_through_the_suggestions_and_over_cases(labelling, qtbot):
+    dock = labelling
+    qtbot.waitUntil(lambda: bool(dock.controller.queue.items), timeout=3000)
+    first, second = dock.controller.queue.items[:2]
+    press(qtbot, dock, "next_suggestion")
+    view = dock.controller.view
+    assert (view.case.name, view.slices.plane, view.slices.index) == (
+        first.case,
+        first.plane,
+        first.slice,
+    )
+    assert tuple(dock._viewer.dims.order)[0] == first.plane.axis
+    press(qtbot, dock, "complete_slice")
+    assert first not in dock.controller.queue.items
+    type_key(qtbot, dock._viewer, Qt.Key.Key_N)
+    assert (view.case.name, view.slices.index) == (second.case, second.slice)
+
+
+def test_a_suggestion_has_a_picture_and_a_click_goes_there(labelling, qtbot):
+    dock = labelling
+    qtbot.waitUntil(lambda: bool(dock.controller.queue.items), timeout=3000)
+    qtbot.waitUntil(lambda: not dock.controller.background.busy, timeout=5000)
+    item = dock.suggestions.list.item(1)
+    image = item.icon().pixmap(56, 56).toImage()
+    assert len({image.pixel(x, 28) for x in range(56)}) > 5
+    wanted = dock.controller.queue.items[1]
+    dock.suggestions.list.itemClicked.emit(item)
+    assert dock.controller.view.case.name == wanted.case
+    assert wanted.reason in item.text()
+
+
+def test_keys_work_though_napari_has_them_for_other_things(labelling, qtbot):
+    dock, viewer = labelling, labelling._viewer
+    train_to_the_end(qtbot, dock)
+    layer = viewer.layers["annotation"]
+    type_key(qtbot, viewer, Qt.Key.Key_2)
+    assert (layer.selected_label, layer.mode) == (2, "paint")
+    type_key(qtbot, viewer, Qt.Key.Key_0)
+    assert layer.selected_label == 255
+    shown = viewer.layers["prediction"].visible
+    type_key(qtbot, viewer, Qt.Key.Key_P)
+    assert viewer.layers["prediction"].visible is not shown
+    type_key(qtbot, viewer, Qt.Key.Key_U)
+    assert viewer.layers["uncertainty"].visible
+    type_key(qtbot, viewer, Qt.Key.Key_D)
+    assert viewer.layers["confidence"].visible
+    type_key(qtbot, viewer, Qt.Key.Key_A)
+    assert layer.data.any()
+    type_key(qtbot, viewer, Qt.Key.Key_C)
+    assert dock.annotate._pill.value() == "complete"
+    # With another of our layers active the keys are the same.
+    viewer.layers.selection.active = viewer.layers["image"]
+    type_key(qtbot, viewer, Qt.Key.Key_C)
+    assert dock.annotate._pill.value() == "partial"
+    # And after a click on a row of the table.
+    dock.cases.table.setFocus()
+    qtbot.keyClick(dock.cases.table, Qt.Key.Key_C)
+    assert dock.annotate._pill.value() == "complete"
+
+
+def test_layers_that_are_hidden_stay_hidden_in_the_next_case(labelling, qtbot):
+    dock, viewer = labelling, labelling._viewer
+    train_to_the_end(qtbot, dock)
+    dock.look.toggle_prediction()
+    dock.show_case("ben")
+    qtbot.waitUntil(lambda: "prediction" in viewer.layers, timeout=5000)
+    assert not viewer.layers["prediction"].visible
+
+
+def test_the_newest_model_looks_at_a_case_when_it_is_shown(labelling, qtbot, runner):
+    train_to_the_end(qtbot, labelling)
+    labelling.show_case("carl")
+    assert Predict(cases=("carl",)) in runner.sent
+    sent = len(runner.sent)
+    labelling.show_case("anna")
+    assert not any(isinstance(command, Predict) for command in runner.sent[sent:])
+
+
+def test_worklist_filter_and_next_undone(labelling, qtbot):
+    dock = labelling
+    dock.cases._filter.setText("be")
+    hidden = [dock.cases.table.isRowHidden(row) for row in range(3)]
+    assert hidden == [True, False, True]
+    dock.cases._filter.setText("")
+    press(qtbot, dock, "case_done")
+    assert dock.cases.table.item(0, 1).text() == "done"
+    qtbot.mouseClick(dock.cases._next, Qt.MouseButton.LeftButton)
+    assert dock.controller.view.case.name == "ben"
+    with ProjectStore.open(dock.controller.store.path, read_only=True) as store:
+        assert store.setting("done_cases") == ["anna"]
+
+
+def test_new_project_and_add_images_without_dialogs(dock, volumes, tmp_path, qtbot, monkeypatch):
+    dock.controller.new_project(tmp_path / "fresh", ["spleen"])
+    names = [str(path) for path in volumes]
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *a, **k: (names, ""))
+    press(qtbot, dock, "add_images")
+    qtbot.waitUntil(lambda: dock.cases.table.rowCount() == 3, timeout=5000)
+    assert dock.controller.view.case.name == "anna"
+    dock.controller.add_class("cyst")
+    assert dock.findChild(QPushButton, "class_2").text().endswith("cyst")
+
+
+def test_an_unreadable_file_is_told_and_changes_nothing(labelling, tmp_path, qtbot, monkeypatch):
+    told = []
+    monkeypatch.setattr("napari_sslseg.controller.show_error", told.append)
+    bad = tmp_path / "bad.nii.gz"
+    bad.write_bytes(b"no image")
+    labelling.controller.add_images([bad])
+    qtbot.waitUntil(lambda: bool(told), timeout=5000)
+    assert "bad.nii.gz" in told[0]
+    assert labelling.cases.table.rowCount() == 3
+
+
+def test_a_vanished_image_is_told_and_the_case_on_the_screen_stays(
+    labelling, volumes, qtbot, monkeypatch
+):
+    told = []
+    monkeypatch.setattr("napari_sslseg.widgets.guard.show_error", told.append)
+    volumes[1].unlink()
+    labelling.cases.table.chosen.emit("ben")
+    assert "ben" in told[0]
+    assert labelling.controller.view.case.name == "anna"
+    assert "annotation" in labelling._viewer.layers
+
+
+def test_opening_what_is_no_project_leaves_the_open_one(labelling, tmp_path, qtbot, monkeypatch):
+    told = []
+    monkeypatch.setattr("napari_sslseg.widgets.guard.show_error", told.append)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(tmp_path))
+    press(qtbot, labelling, "open_project")
+    assert len(told) == 1
+    assert labelling.controller.store is not None
+    labelling.show_case("carl")
+
+
+def test_export_asks_what_and_where(labelling, qtbot, runner, tmp_path):
+    press(qtbot, labelling, "export")
+    dialog = labelling.findChild(ExportDialog)
+    dialog.folder.setText(str(tmp_path / "out"))
+    dialog.what.setCurrentIndex(dialog.what.findData("annotations"))
+    dialog.accept()
+    assert runner.sent[-1] == Export(out=str(tmp_path / "out"), format="nifti", what="annotations")
+
+
+def test_class_chips_choose_what_the_brush_paints(labelling, qtbot):
+    layer = labelling._viewer.layers["annotation"]
+    layer.mode = "pan_zoom"
+    press(qtbot, labelling, "class_2")
+    assert (layer.selected_label, layer.mode) == (2, "paint")
+    layer.selected_label = 1  # from napari's own control
+    assert labelling.findChild(QPushButton, "class_1").isChecked()
+
+
+def test_plane_buttons_show_the_same_place(labelling, qtbot):
+    view = labelling.controller.view.slices
+    view.go_to(Plane.SAGITTAL, 5)
+    press(qtbot, labelling, "coronal")
+    assert view.plane is Plane.CORONAL
+    press(qtbot, labelling, "sagittal")
+    assert view.index == 5
+
+
+@pytest.mark.parametrize("name", ["generated"])
+def test_open_sample_docks_the_plugin_with_eight_volumes(
+    make_napari_viewer, qtbot, tmp_path, monkeypatch, runner, name
+):
+    from napari_sslseg import _dock, _samples
+
+    monkeypatch.setattr(_samples, "new_folder", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(_dock, "ProcessRunner", lambda: runner)
+    monkeypatch.setattr(_dock.SegmentationDock.__init__, "__defaults__", (lambda: runner,))
+    viewer = make_napari_viewer(show=True)
+    viewer.open_sample("napari-sslseg", name)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-sslseg", "SSL Segmentation")
+    assert dock.cases.table.rowCount() == 8
+    assert "annotation" in viewer.layers
+    dock.shut()
