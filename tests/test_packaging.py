@@ -146,3 +146,13 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8"))
     local = [link for link in links if "://" not in link and not link.startswith("mailto:")]
     assert [link for link in local if not (document.parent / link).exists()] == []
+
+
+def test_readme_names_only_commands_that_exist_and_all_of_them() -> None:
+    from typer.main import get_command
+
+    from sslseg.cli import app
+
+    table = re.findall(r"^\| (`sslseg .*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    named = re.findall(r"`(?:sslseg )?([a-z-]+)", " ".join(table))
+    assert set(named) == set(get_command(app).commands)
