@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,7 @@ from sslseg.methods import find
 from sslseg.methods.base import Method, MethodParams
 from sslseg.methods.shared import CriticParams, TrainingParams
 from sslseg.networks.factory import NetworkSpec
+from sslseg.storage.store import ProjectStore
 from sslseg.training.device import Device
 from sslseg.training.planner import Plan
 from sslseg.training.trainer import Trainer
@@ -179,3 +182,32 @@ def tiny_batch(dims: int, labelled: int = 2, unlabelled: int = 2, *, seed: int =
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     """Tell whether two states agree bit for bit."""
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def write_image(
+    path: Path,
+    seed: int = 0,
+    shape: Sequence[int] = SHAPE,
+    spacing: Sequence[float] = (1.0, 1.0, 1.0),
+    directions: np.ndarray | None = None,
+) -> Path:
+    """A NIfTI file; `directions` are the signs or permutation of its axes, RAS where None."""
+    affine = np.eye(4)
+    affine[:3, :3] = (np.eye(3) if directions is None else directions) @ np.diag(spacing)
+    values = 100 * image(seed, shape).astype(np.float32)
+    nib.save(nib.Nifti1Image(values, affine), path)
+    return path
+
+
+def paint(
+    store: ProjectStore,
+    case: str,
+    indices: Sequence[int],
+    plane: Plane = CORONAL,
+    state: SliceState = SliceState.COMPLETE,
+    seed: int = 0,
+) -> None:
+    """Save slices of random classes 0 to 2."""
+    labels = truth(seed, store.case(case).geometry.shape).astype(np.uint8)
+    found = {index: (take_slice(labels, plane, index).copy(), state) for index in indices}
+    store.save_slices(case, plane, found, author="test")

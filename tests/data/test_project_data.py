@@ -1,0 +1,185 @@
+"""What training and validation see of a real project."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from engine_worlds import (
+    CORONAL,
+    SHAPE,
+    annotation,
+    paint,
+    saved,
+    tiny_plan,
+    truth,
+    write_image,
+)
+
+from sslseg.core.annotation import BACKGROUND, IGNORE, Annotation, SliceState
+from sslseg.core.geometry import Plane, take_slice
+from sslseg.data.project import ProjectData, coverage
+from sslseg.data.targets import grid_index, held_out, training_target, validation_target
+from sslseg.storage.images import describe
+from sslseg.storage.store import ProjectStore
+
+OWN = (None, None, None)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with ProjectStore.create(tmp_path / "p", ["one", "two"]) as made:
+        for seed, name in enumerate(("a", "b")):
+            made.add_case(describe(write_image(tmp_path / f"{name}.nii.gz", seed)))
+        yield made
+
+
+def target_seen(data: ProjectData, case: str = "a"):
+    sampler = data.sampler(tiny_plan(2).patches, 0)
+    return next(c.target for c in sampler.cases if c.name == case)
+
+
+def test_held_out_slices_are_hidden_where_others_cross_them():
+    records = [saved(4, plane=Plane.SAGITTAL), saved(5, validation=True)]
+    target = training_target(annotation(records), records)
+    assert (target[:, 5] == IGNORE).all()
+    others = np.arange(SHAPE[1]) != 5
+    assert (target[4, others] != IGNORE).all()
+    assert (np.delete(target[:, others], 4, axis=0) == IGNORE).all()
+
+
+def test_validation_sees_the_held_out_slices_alone():
+    records = [saved(4, plane=Plane.SAGITTAL), saved(5, validation=True)]
+    found = validation_target(annotation(records), records)
+    assert np.array_equal(found[:, 5], truth()[:, 5])
+    assert (np.delete(found, 5, axis=1) == IGNORE).all()
+
+
+def test_partial_slices_teach_what_is_painted_and_painted_background():
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[0, 5, 0], labels[1, 5, 0] = 2, BACKGROUND
+    painted = Annotation(labels, {(CORONAL, 5): SliceState.PARTIAL})
+    for target in (
+        training_target(painted, []),
+        validation_target(painted, [saved(5, SliceState.PARTIAL, validation=True)]),
+    ):
+        assert target[0, 5, 0] == 2
+        assert target[1, 5, 0] == 0
+        assert (target != IGNORE).sum() == 2
+
+
+def test_slices_that_say_nothing_are_not_held_out():
+    records = [saved(1), saved(2, SliceState.NONE, validation=True), saved(3, validation=True)]
+    assert held_out(records) == records[2:]
+
+
+@pytest.mark.parametrize(
+    ("index", "old", "new", "expected"),
+    [(0, 10, 10, 0), (9, 10, 10, 9), (9, 10, 5, 4), (5, 10, 5, 2), (1, 3, 9, 4), (0, 1, 4, 2)],
+)
+def test_where_a_slice_lies_on_the_training_grid(index, old, new, expected):
+    assert grid_index(index, old, new) == expected
+
+
+def test_the_fourth_slice_is_kept_for_validation(store):
+    paint(store, "a", [1, 3, 5, 7])
+    data = ProjectData(store, OWN, hold_out=True)
+    known = (target_seen(data) != IGNORE).any((0, 2))
+    assert np.flatnonzero(known).tolist() == [1, 3, 5]
+    (kept,) = data.held_out()
+    assert (kept.case.name, kept.plane, kept.index) == ("a", CORONAL, 7)
+    assert np.array_equal(kept.truth, truth()[:, 7])
+    batch = data.validation_sampler(tiny_plan(2).patches, 0).batch(0)
+    assert (batch.y[: batch.labelled] != IGNORE).flatten(1).any(1).all()
+
+
+def test_without_validation_everything_teaches(store):
+    paint(store, "a", [1, 3, 5, 7])
+    data = ProjectData(store, OWN, hold_out=False)
+    assert (target_seen(data) != IGNORE).any((0, 2)).sum() == 4
+    assert data.held_out() == []
+    assert data.validation_sampler(tiny_plan(2).patches, 0) is None
+
+
+def test_held_out_slices_on_a_coarser_grid(store):
+    paint(store, "a", [1, 3, 5, 7])
+    data = ProjectData(store, (2.0, 3.0, None), hold_out=True)
+    (kept,) = data.held_out()
+    assert kept.case.image.shape == (5, 4, 8)
+    assert kept.index == 2
+    assert (kept.truth != IGNORE).all()
+
+
+def test_a_case_that_says_nothing_has_no_target(store):
+    paint(store, "a", [1])
+    paint(store, "b", [1], state=SliceState.NONE)
+    assert target_seen(ProjectData(store, OWN, hold_out=True), "b") is None
+
+
+def test_nothing_labelled_is_refused(store):
+    with pytest.raises(ValueError, match="no annotated voxel"):
+        target_seen(ProjectData(store, OWN, hold_out=True))
+
+
+def test_new_strokes_are_noticed_until_they_are_sampled(store):
+    paint(store, "a", [1])
+    data = ProjectData(store, OWN, hold_out=True)
+    assert data.changed()
+    data.sampler(tiny_plan(2).patches, 0)
+    assert not data.changed()
+    paint(store, "b", [2])
+    assert data.changed()
+    data.annotated_sampler(tiny_plan(2).patches, 0)
+    assert data.changed(), "looking at the annotations is not the same as training on them"
+    assert (target_seen(data, "b") != IGNORE).any()
+    assert not data.changed()
+
+
+def test_cases_added_later_wait_for_the_next_training(store, tmp_path):
+    paint(store, "a", [1, 2, 3])
+    data = ProjectData(store, OWN, hold_out=True)
+    store.add_case(describe(write_image(tmp_path / "c.nii.gz", 2)))
+    paint(store, "c", [1])
+    assert any(r.validation for r in store.slices("c"))
+    assert [c.name for c in data.sampler(tiny_plan(2).patches, 0).cases] == ["a", "b"]
+    assert data.held_out() == []
+    assert data.validation_sampler(tiny_plan(2).patches, 0) is None
+
+
+def test_hidden_labels_of_a_project_change_no_batch(store):
+    """Poison: the held-out slice is painted anew, with other labels."""
+    paint(store, "a", [1, 3, 5, 7])
+    before = ProjectData(store, OWN, hold_out=True).sampler(tiny_plan(3).patches, 0)
+    paint(store, "a", [7], seed=8)
+    after = ProjectData(store, OWN, hold_out=True).sampler(tiny_plan(3).patches, 0)
+    assert any(r.key.index == 7 and r.validation for r in store.slices("a"))
+    for step in range(3):
+        a, b = before.batch(step), after.batch(step)
+        assert torch.equal(a.x, b.x)
+        assert torch.equal(a.y, b.y)
+
+
+def test_an_erased_slice_teaches_nothing(store):
+    paint(store, "a", [1, 3])
+    erased = {3: (np.zeros((SHAPE[0], SHAPE[2]), np.uint8), SliceState.NONE)}
+    store.save_slices("a", CORONAL, erased)
+    target = target_seen(ProjectData(store, OWN, hold_out=True))
+    assert (take_slice(target, CORONAL, 1) != IGNORE).all()
+    assert (take_slice(target, CORONAL, 3) == IGNORE).all()
+
+
+def test_coverage_counts_what_slices_say(store):
+    paint(store, "a", [1, 3])
+    paint(store, "b", [4], Plane.AXIAL, SliceState.PARTIAL)
+    paint(store, "b", [5], Plane.SAGITTAL, SliceState.NONE)
+    found = coverage(store)
+    assert found.planes == {CORONAL: 2, Plane.AXIAL: 1}
+    assert not found.dense
+
+
+def test_coverage_of_whole_volumes_is_dense(store):
+    paint(store, "a", range(SHAPE[1]))
+    assert coverage(store).dense
+    paint(store, "b", [0])
+    assert coverage(store).dense
+    assert coverage(store).planes == {CORONAL: SHAPE[1] + 1}

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from engine_worlds import SHAPE, image, saved, target_of, tiny_cases, tiny_plan, tiny_sampler
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sslseg.core.annotation import IGNORE
+from sslseg.core.geometry import take_slice
+from sslseg.data.sampling import PatchPlan, Sampler, TrainingCase
+from sslseg.data.slabs import crop, slab
+
+sides = st.integers(1, 9)
+
+
+@given(
+    shape=st.tuples(sides, sides, sides),
+    patch=st.tuples(sides, sides, sides),
+    axis=st.sampled_from([None, 0, 1, 2]),
+    voxel=st.tuples(*[st.floats(0, 0.999)] * 3),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=60, deadline=None)
+def test_labelled_items_hold_an_annotated_voxel(shape, patch, axis, voxel, seed):
+    """Wherever the single annotated voxel lies and whatever the patch; no other truth appears."""
+    target = np.full(shape, IGNORE, np.int16)
+    target[tuple(int(v * side) for v, side in zip(voxel, shape, strict=True))] = 2
+    size = patch if axis is None else patch[:2]
+    plan = PatchPlan(axis, 1 if axis is None else 3, size, 3, 2)
+    cases = [TrainingCase("a", image(0, shape), target), TrainingCase("b", image(1), None)]
+    batch = Sampler(cases, plan, seed).batch(0)
+    assert batch.x.shape == (5, plan.context, *size)
+    assert batch.y.shape == (5, *size)
+    assert ((batch.y == 2).flatten(1).sum(1)[: batch.labelled] == 1).all()
+    assert ((batch.y == 2) | (batch.y == IGNORE)).all()
+    assert torch.isfinite(batch.x).all()
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_image_and_target_are_cut_at_the_same_place(dims):
+    """The image is the target here, so that the middle channel must show it."""
+    target = np.arange(np.prod(SHAPE)).reshape(SHAPE).astype(np.int16)
+    cases = [TrainingCase("a", target.astype(np.float16), target)]
+    batch = Sampler(cases, tiny_plan(dims).patches, 0).batch(3)
+    middle = batch.x[:, batch.x.shape[1] // 2]
+    assert torch.equal(middle, batch.y.float())
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_batches_follow_from_seed_and_step(dims):
+    plan = tiny_plan(dims)
+    sampler, other = tiny_sampler(plan), tiny_sampler(plan)
+    other.batch(0)
+    for step in (7, 2):
+        a, b = sampler.batch(step), other.batch(step)
+        assert torch.equal(a.x, b.x)
+        assert torch.equal(a.y, b.y)
+    assert not torch.equal(sampler.batch(2).x, sampler.batch(3).x)
+    assert not torch.equal(sampler.batch(2).x, tiny_sampler(plan, seed=1).batch(2).x)
+
+
+def test_rare_classes_are_drawn_often():
+    """One voxel of class 2 among 96 of class 0: class-centred draws show it far above chance."""
+    target = np.full(SHAPE, IGNORE, np.int16)
+    target[:, 5, :] = 0
+    target[9, 5, 7] = 2
+    plan = replace(tiny_plan(2, labelled=64, unlabelled=0).patches, patch=(2, 2))
+    batch = Sampler([TrainingCase("a", image(), target)], plan, 0).batch(0)
+    seen = (batch.y == 2).flatten(1).any(1).float().mean()
+    assert 0.15 < seen < 0.4
+
+
+def test_unlabelled_items_come_from_every_case():
+    plan = tiny_plan(2, labelled=0, unlabelled=64).patches
+    cases = [replace(c, image=np.full(SHAPE, i, np.float16)) for i, c in enumerate(tiny_cases())]
+    levels = Sampler(cases, plan, 0).batch(0).x.flatten(1).mean(1)
+    assert set(levels.tolist()) == {0.0, 1.0, 2.0}
+
+
+def test_nothing_annotated_is_refused():
+    with pytest.raises(ValueError, match="no annotated voxel"):
+        tiny_sampler(tiny_plan(2), np.full(SHAPE, IGNORE, np.int16))
+
+
+def test_slab_repeats_edges():
+    volume = np.arange(4, dtype=np.float16)[:, None, None] * np.ones((4, 2, 3), np.float16)
+    assert slab(volume, 0, 0, 5)[:, 0, 0].tolist() == [0, 0, 0, 1, 2]
+    assert slab(volume, 0, 3, 3)[:, 1, 2].tolist() == [2, 3, 3]
+    assert slab(volume, 0, 2, 1).shape == (1, 2, 3)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_slab_keeps_the_other_axes_in_order(axis):
+    volume = np.arange(60, dtype=np.float16).reshape(3, 4, 5)
+    piece = slab(volume, axis, 1, 3)
+    assert piece.shape == (3, *[s for a, s in enumerate((3, 4, 5)) if a != axis])
+    assert np.array_equal(piece[1], np.take(volume, 1, axis))
+
+
+@pytest.mark.parametrize(
+    ("start", "size", "fill", "expected"),
+    [
+        ((1,), (2,), -1, [11, 12]),
+        ((-2,), (3,), -1, [-1, -1, 10]),
+        ((2,), (3,), -1, [12, 13, -1]),
+        ((-1,), (6,), "edge", [10, 10, 11, 12, 13, 13]),
+    ],
+)
+def test_crop_pads_where_it_leaves_the_array(start, size, fill, expected):
+    assert crop(np.arange(10, 14), start, size, fill).tolist() == expected
+
+
+def test_crop_leaves_leading_axes_alone():
+    array = np.arange(24).reshape(2, 3, 4)
+    assert np.array_equal(crop(array, (1, 2), (2, 2), 0), array[:, 1:3, 2:4])
+
+
+def test_target_of_a_slab_is_its_middle_slice():
+    target = target_of([saved(5)])
+    plan = replace(tiny_plan(2, unlabelled=0).patches, patch=(10, 8))
+    batch = Sampler([TrainingCase("a", image(), target)], plan, 0).batch(0)
+    expected = torch.from_numpy(take_slice(target, saved(5).key.plane, 5).astype(np.int64))
+    assert all(torch.equal(y, expected) for y in batch.y)
