@@ -76,9 +76,15 @@ class SegmentationDock(QWidget):
 
     def shut(self) -> None:
         """Write what is not written, end the engine and leave the viewer; safe to call twice."""
+        if not self.controller.closed:
+            self.controller.view.clear()
+            shortcuts.unbind([self._viewer], self._handlers)
+            self._end()
+
+    def _end(self) -> None:
+        """Write what is not written and end the engine, with the window gone or going."""
         self._watch(None)
         self.train.shut()
-        shortcuts.unbind([self._viewer], self._handlers)
         self.controller.close()
 
     # ---- how it is put together ----
@@ -129,7 +135,7 @@ class SegmentationDock(QWidget):
     def _end_with_application(self) -> None:
         application = QCoreApplication.instance()
         if application is not None:
-            application.aboutToQuit.connect(self.shut)
+            application.aboutToQuit.connect(self._end)
         # `self` is half gone by then, so the controller, which is whole, does the rest.
         self.destroyed.connect(self.controller.close)
 
@@ -145,6 +151,13 @@ class SegmentationDock(QWidget):
         if window is not None:
             window.installEventFilter(self)
 
+    def event(self, event: QEvent) -> bool:
+        """Leave the viewer when the user takes the dock out of the window."""
+        taken_out = event.type() == QEvent.Type.ParentChange and self.parent() is None
+        if taken_out and self._window is not None:
+            self.shut()
+        return super().event(event)
+
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Write strokes when the window is asked to close, and end if it does."""
         if watched is self._window and event.type() == QEvent.Type.Close:
@@ -154,4 +167,4 @@ class SegmentationDock(QWidget):
 
     def _shut_if_closed(self) -> None:
         if self._window is not None and not self._window.isVisible():
-            self.shut()
+            self._end()

@@ -59,12 +59,16 @@ class CaseView:
 
     def clear(self) -> None:
         """Write what is not written and take the case out of the viewer."""
+        self.release()
+        self.layers.remove()
+
+    def release(self) -> None:
+        """Write what is not written and let go of the case, whose layers stay."""
         if self._adapter is not None:
             self._adapter.close()
             self._adapter = None
         self.case = self.prediction = None
         self.slices.leave()
-        self.layers.remove()
 
     def flush(self) -> bool:
         """Write what is not written; tell whether all is on disk."""
@@ -118,8 +122,8 @@ class CaseView:
         self.layers.show_prediction(prediction)
 
     def close(self) -> None:
-        """Clear, and stop listening to the viewer."""
-        self.clear()
+        """Release the case and stop listening to the viewer."""
+        self.release()
         self.slices.close()
 
     def _follow_slice(self) -> None:

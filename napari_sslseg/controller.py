@@ -81,7 +81,7 @@ class Controller:
         self._bridge = Bridge(self._tick)
         self._bridge.start()
         self._fresh: set[str] | None = None
-        self._closed = False
+        self.closed = False
 
     @property
     def status(self) -> RunnerStatus:
@@ -211,14 +211,19 @@ class Controller:
         show_error(str(error))
 
     def close(self) -> None:
-        """Write what is not written, end the worker, close the store; safe to call twice."""
-        if self._closed:
+        """Write what is not written, close the store, end the worker; safe to call twice.
+
+        The viewer is left as it is: its window may be gone already.
+        """
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         self._bridge.stop()
-        self.close_project()
         self.view.close()
         self.background.close()
+        if self.store is not None:
+            self.store.close()
+        self.store = None
         self._runner.close()
 
     # ---- what comes back ----

@@ -131,7 +131,7 @@ class LabelsAdapter:
                 labels = self._labels(plane, index)
                 if not labels.any():
                     emptied.setdefault(plane, {})[index] = (labels, SliceState.NONE)
-        return all([self._write(plane, slices) for plane, slices in emptied.items()])
+        return all(self._write(plane, slices) for plane, slices in emptied.items())
 
     def _labels(self, plane: Plane, index: int) -> npt.NDArray[np.uint8]:
         return take_slice(np.asarray(self._layer.data), plane, index).copy()

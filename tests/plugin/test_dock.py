@@ -14,10 +14,11 @@ from sslseg.core.events import Export, Open, Predict, RunFinished, ShowCase, Tra
 from sslseg.core.geometry import Plane
 from sslseg.storage.store import ProjectStore
 
-NAMES = (
-    "new_project open_project add_images case_list complete_slice accept_prediction train stop "
-    "method minutes next_suggestion suggestion_list export"
-).split()
+NAMES = [
+    *("new_project", "open_project", "add_images", "case_list", "complete_slice"),
+    *("accept_prediction", "train", "stop", "method", "minutes", "next_suggestion"),
+    *("suggestion_list", "export"),
+]
 
 
 def press(qtbot, dock, name):
@@ -130,7 +131,7 @@ def test_next_goes_through_the_suggestions_and_over_cases(labelling, qtbot):
         first.plane,
         first.slice,
     )
-    assert tuple(dock._viewer.dims.order)[0] == first.plane.axis
+    assert dock._viewer.dims.order[0] == first.plane.axis
     press(qtbot, dock, "complete_slice")
     assert first not in dock.controller.queue.items
     type_key(qtbot, dock._viewer, Qt.Key.Key_N)
