@@ -1,0 +1,188 @@
+"""Whole volumes from windows; members that judge each voxel by itself must not show them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from engine_worlds import CPU, image, tiny_plan, tiny_trainer
+from torch import Tensor, nn
+
+from sslseg.core.control import Control
+from sslseg.core.errors import Cancelled
+from sslseg.core.prediction import PredictionInfo
+from sslseg.inference.maps import Maps, maps_of
+from sslseg.inference.native import to_native
+from sslseg.inference.predictor import Predictor
+
+INFO = PredictionInfo(
+    case="a", version="1", run="r", method="m", step=1, time=0.0, classes=("one",)
+)
+PATCH = {None: (8, 8, 6), 0: (8, 6), 1: (8, 6), 2: (8, 6)}
+SHAPES = [(10, 12, 8), (3, 20, 17), (4, 5, 2), (1, 9, 9), (8, 8, 1)]
+
+
+def voxelwise(x: Tensor) -> list[Tensor]:
+    """Two members that see the middle channel of one voxel only."""
+    middle = x[:, x.shape[1] // 2 : x.shape[1] // 2 + 1]
+    first = torch.softmax(torch.cat([middle, -middle, 0 * middle], 1), 1)
+    return [first, torch.softmax(torch.cat([middle, 2 * middle, 0 * middle], 1), 1)]
+
+
+class Middle(nn.Module):
+    """A critic whose logit is the first class's probability."""
+
+    def forward(self, p: Tensor) -> Tensor:
+        return p[:, :1]
+
+
+def predictor(axis: int | None, critic: nn.Module | None = None, members=voxelwise) -> Predictor:
+    context = 1 if axis is None else 3
+    return Predictor(members, critic, 3, axis, context, PATCH[axis], CPU.torch, None)
+
+
+@pytest.fixture(params=[None, 0, 1, 2], ids=["3d", "sagittal", "coronal", "axial"])
+def axis(request):
+    return request.param
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_windows_do_not_show(axis, shape):
+    """Larger than the patch, smaller, one voxel thin: the maps are those of the whole volume."""
+    volume = image(0, shape)
+    maps = predictor(axis, Middle()).volume(volume, Control())
+    x = torch.from_numpy(volume.astype(np.float32))[None, None]
+    first, second = voxelwise(x)
+    assert maps.probability.shape == (3, *shape)
+    assert np.allclose(maps.probability, ((first + second) / 2)[0].numpy(), atol=1e-5)
+    assert np.allclose(maps.confidence, torch.sigmoid(first[0, 0]).numpy(), atol=1e-5)
+    for values in (maps.entropy, maps.information, maps.confidence):
+        assert values.shape == shape
+        assert values.min() >= 0
+        assert values.max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("plane", range(3))
+def test_a_plane_is_the_volumes_slice(axis, plane):
+    volume = image(0, (10, 12, 8))
+    judge = predictor(axis, Middle())
+    whole = judge.volume(volume, Control())
+    for index in (0, 5, volume.shape[plane] - 1):
+        alone, cut = judge.plane(volume, plane, index, Control()), whole.slice(plane, index)
+        assert np.allclose(alone.probability, cut.probability, atol=1e-5)
+        assert np.allclose(alone.entropy, cut.entropy, atol=1e-5)
+        assert np.allclose(alone.confidence, cut.confidence, atol=1e-5)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("shape", [(8, 4, 6), (8, 8, 6), (3, 2, 5)])
+def test_a_plane_is_the_volumes_slice_with_a_network(dims, shape):
+    judge = tiny_trainer("supervised", dims).predictor()
+    volume = image(0, shape)
+    whole = judge.volume(volume, Control())
+    assert np.allclose(
+        judge.plane(volume, 1, 1, Control()).probability, whole.probability[:, :, 1], atol=1e-5
+    )
+
+
+def test_neighbours_are_the_channels():
+    """2.5-D: member probability 1 where the next slice is brighter; the last repeats itself."""
+
+    def rising(x: Tensor) -> list[Tensor]:
+        up = (x[:, 2:3] > x[:, 1:2]).float()
+        return [torch.cat([1 - up, up, 0 * up], 1)]
+
+    volume = np.zeros((6, 5, 4), np.float16)
+    volume[:, 3:] = 1
+    maps = predictor(1, members=rising).volume(volume, Control())
+    found = maps.probability[1]
+    assert (found[:, 2] == 1).all()
+    assert np.delete(found, 2, axis=1).max() == 0
+
+
+def test_many_slices_are_gathered_in_pieces(monkeypatch):
+    volume = image(0, (10, 12, 8))
+    whole = predictor(1, Middle()).volume(volume, Control())
+    monkeypatch.setattr("sslseg.inference.predictor.SLABS_AT_ONCE", 600)
+    pieces = predictor(1, Middle()).volume(volume, Control())
+    assert np.array_equal(whole.probability, pieces.probability)
+    assert np.array_equal(whole.confidence, pieces.confidence)
+
+
+@pytest.mark.parametrize("shape", [(20, 20, 20), (4, 12, 4)])
+def test_a_stop_is_heard_between_windows(axis, shape, monkeypatch):
+    monkeypatch.setattr("sslseg.inference.predictor.WINDOWS_AT_ONCE", 1)
+    control, seen = Control(), []
+
+    def stopping(x: Tensor) -> list[Tensor]:
+        seen.append(1)
+        control.stop()
+        return voxelwise(x)
+
+    judge = predictor(axis, members=stopping)
+    if shape == (4, 12, 4) and axis is None:
+        shape = (4, 4, 12)
+    with pytest.raises(Cancelled):
+        judge.volume(image(0, shape), control)
+    assert len(seen) == 1
+
+
+def test_without_a_critic_there_is_no_confidence(axis):
+    assert predictor(axis).volume(image(), Control()).confidence is None
+
+
+def test_maps_by_hand():
+    """Opposite certain members: probability 1/2, all of the doubt is disagreement."""
+    stacked = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0]).view(5, 1, 1)
+    maps = maps_of(stacked, 2, has_critic=True)
+    assert maps.probability.flatten().tolist() == [0.5, 0.5]
+    assert maps.entropy.item() == pytest.approx(1, abs=1e-4)
+    assert maps.information.item() == pytest.approx(1, abs=1e-4)
+    assert maps.confidence.item() == 0.5
+
+
+def numbered(shape: tuple[int, ...]) -> Maps:
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    return Maps(np.stack([values, -values]), values, values, None)
+
+
+def test_maps_move_their_axes_together():
+    maps = numbered((2, 3, 4))
+    assert maps.moved(2).entropy.shape == (3, 4, 2)
+    assert np.array_equal(maps.moved(2).probability[0], maps.moved(2).entropy)
+    assert np.array_equal(maps.slice(1, 2).entropy, maps.entropy[:, 2])
+    joined = Maps.concatenate([maps.slice(0, 0), maps.slice(0, 1)])
+    assert joined.entropy.shape == (6, 4)
+
+
+@pytest.mark.parametrize("shape", [(10, 12, 8), (5, 6, 4), (20, 24, 16), (7, 3, 30)])
+def test_native_grid(shape):
+    maps = predictor(None, Middle()).volume(image(0, (10, 12, 8)), Control())
+    found = to_native(maps, shape, INFO)
+    assert found.labels.shape == shape
+    assert found.labels.dtype == np.uint8
+    assert found.probability.shape == (3, *shape)
+    assert np.allclose(found.probability.astype(np.float32).sum(0), 1, atol=2e-3)
+    for values in (found.uncertainty, found.mutual_information, found.confidence):
+        assert values.shape == shape
+        assert values.dtype == np.float16
+        assert 0 <= values.min() <= values.max() <= 1
+    assert (found.mutual_information <= found.uncertainty + 1e-2).all()
+
+
+@pytest.mark.parametrize("side", range(3))
+def test_native_grid_keeps_places(side):
+    """A block at one end of an axis stays at that end on a grid twice as fine."""
+    first = np.zeros((6, 6, 6), np.float32)
+    np.moveaxis(first, side, 0)[:2] = 1
+    zero = np.zeros_like(first)
+    found = to_native(Maps(np.stack([1 - first, first]), zero, zero, None), (12, 12, 12), INFO)
+    expected = np.zeros((12, 12, 12), np.uint8)
+    np.moveaxis(expected, side, 0)[:4] = 1
+    assert np.array_equal(found.labels, expected)
+    assert found.confidence is None
+
+
+def test_the_plan_of_a_trainer_reaches_its_predictor():
+    judge = tiny_trainer("supervised", plan=tiny_plan(2, patch=(4, 6))).predictor()
+    assert (judge.axis, judge.context, judge.patch, judge.classes) == (1, 3, (4, 6), 3)
