@@ -134,7 +134,7 @@ def train(job: Job, control: Control) -> Iterator[Event]:
 class _Clock:
     """Wall time of a run, and when each recurring task is due."""
 
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=lambda: time.monotonic())
     last: dict[str, float] = field(default_factory=dict)
 
     def elapsed(self) -> float:
