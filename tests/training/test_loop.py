@@ -1,0 +1,294 @@
+"""The loop with fake callables and a fake clock: every way to end, and all along the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+from engine_worlds import CPU
+
+from sslseg.core.control import Control
+from sslseg.core.errors import Cancelled, SslsegError
+from sslseg.core.events import (
+    CheckpointSaved,
+    FinishReason,
+    PredictionReady,
+    Progress,
+    RunFinished,
+    RunStarted,
+    StepReported,
+    Validated,
+)
+from sslseg.training import loop
+from sslseg.training.loop import Job, Schedule, train
+from sslseg.training.trainer import Diverged, StepReport
+
+STARTED = RunStarted(run="r", method="m", device="d", plan=(), steps=3, minutes=None)
+VALIDATED = Validated(run="r", step=0, dice={}, mean=None, slices=0)
+PREDICTED = PredictionReady(case="a", version="1", folder="f")
+
+
+class FakeTime:
+    """Time stands still but for what a step takes."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    fake = FakeTime()
+    monkeypatch.setattr(loop, "time", fake)
+    return fake
+
+
+@dataclass
+class FakeTrainer:
+    """Counts, spends time, and does what it is told at a step."""
+
+    clock: FakeTime
+    seconds: float = 0.03
+    act: object = None
+    step_count: int = 0
+    device: object = CPU
+    fractions: list[float] = field(default_factory=list)
+    samplers: list[object] = field(default_factory=list)
+
+    def step(self, sampler, fraction):
+        self.clock.now += self.seconds
+        self.fractions.append(fraction)
+        self.samplers.append(sampler)
+        if self.act is not None:
+            self.act(self.step_count)
+        self.step_count += 1
+        return StepReport({"supervised": 1.0 / self.step_count}, 0.1)
+
+
+class FakeData:
+    """Each sampler is a number; strokes make the next one."""
+
+    def __init__(self) -> None:
+        self.strokes = self.seen = 0
+
+    def changed(self) -> bool:
+        return self.strokes != self.seen
+
+    def sampler(self) -> int:
+        self.seen = self.strokes
+        return self.seen
+
+
+@pytest.fixture
+def make_job(clock):
+    def make(act=None, steps=3, minutes=None, seconds=0.03, data=None, prepare=None, preview=None):
+        def prepared():
+            yield Progress(task="Preparing volumes", done=1, total=1)
+
+        chosen = data or FakeData()
+        return Job(
+            trainer=FakeTrainer(clock, seconds, act),
+            schedule=Schedule(steps if minutes is None else None, minutes),
+            started=STARTED,
+            prepare=prepare or prepared,
+            data=lambda: chosen,
+            validate=lambda: [VALIDATED],
+            preview=preview or (lambda: None),
+            save=lambda: f"checkpoint-{job.trainer.step_count}",
+        )
+
+    def remember(*args, **kwargs):
+        nonlocal job
+        job = make(*args, **kwargs)
+        return job
+
+    job = None
+    return remember
+
+
+def kinds(events):
+    return [type(event).__name__ for event in events]
+
+
+def end(events):
+    """The only RunFinished, which is the last event."""
+    finished = [event for event in events if isinstance(event, RunFinished)]
+    assert len(finished) == 1
+    assert events[-1] is finished[0]
+    assert events[0] is STARTED
+    return finished[0]
+
+
+def test_completed(make_job):
+    events = list(train(make_job(), Control()))
+    finished = end(events)
+    assert (finished.reason, finished.step, finished.message) == (FinishReason.COMPLETED, 3, "")
+    assert kinds(events) == [
+        "RunStarted",
+        "Progress",
+        "StepReported",
+        "CheckpointSaved",
+        "Validated",
+        "RunFinished",
+    ]
+    assert finished.seconds == pytest.approx(0.09)
+
+
+def test_stopped_before_the_first_step(make_job):
+    control = Control()
+    control.stop()
+    events = list(train(make_job(), control))
+    assert end(events).reason is FinishReason.STOPPED
+    assert "CheckpointSaved" not in kinds(events), "there is nothing to keep"
+
+
+def test_stopped_while_preparing(make_job):
+    def cancelled():
+        yield Progress(task="Preparing volumes", done=1, total=2)
+        raise Cancelled
+
+    finished = end(list(train(make_job(prepare=cancelled), Control())))
+    assert (finished.reason, finished.step) == (FinishReason.STOPPED, 0)
+
+
+def test_stopped_at_a_step_keeps_what_was_learnt(make_job):
+    control = Control()
+    job = make_job(act=lambda step: control.stop() if step == 4 else None, steps=100)
+    events = list(train(job, control))
+    assert (end(events).reason, end(events).step) == (FinishReason.STOPPED, 5)
+    saved = [e for e in events if isinstance(e, CheckpointSaved)]
+    assert [(e.step, e.path) for e in saved] == [(5, "checkpoint-5")]
+
+
+def test_stopped_while_predicting_keeps_what_was_learnt(make_job):
+    def cancelled():
+        raise Cancelled
+
+    events = list(train(make_job(steps=100, seconds=2.0, preview=cancelled), Control()))
+    assert end(events).reason is FinishReason.STOPPED
+    assert "CheckpointSaved" in kinds(events)
+
+
+def test_diverged_saves_nothing_and_says_what_to_do(make_job):
+    def diverge(step):
+        if step == 2:
+            raise Diverged
+
+    events = list(train(make_job(act=diverge, steps=9), Control()))
+    finished = end(events)
+    assert finished.reason is FinishReason.FAILED
+    assert "learning_rate" in finished.message
+    assert "CheckpointSaved" not in kinds(events)
+
+
+@pytest.mark.parametrize("where", ["prepare", "step"])
+def test_other_errors_leave_through_the_caller(make_job, where):
+    problem = SslsegError("a vanished file", "it", "Put it back.")
+
+    def fail(*_):
+        raise problem
+        yield
+
+    def fail_at_step(_):
+        raise problem
+
+    job = make_job(prepare=fail) if where == "prepare" else make_job(act=fail_at_step)
+    events = []
+    with pytest.raises(SslsegError, match="vanished"):
+        events.extend(map(events.append, train(job, Control())))
+    assert kinds(events)[0] == "RunStarted"
+    assert "RunFinished" not in kinds(events), "the caller owes it"
+
+
+def test_at_most_ten_reports_a_second(make_job):
+    events = list(train(make_job(minutes=0.5, seconds=0.013), Control()))
+    reports = [e for e in events if isinstance(e, StepReported)]
+    assert reports[0].step == 1
+    gaps = [b.seconds - a.seconds for a, b in pairwise(reports)]
+    assert min(gaps) >= 0.1 - 1e-9
+    assert max(gaps) < 0.13
+    assert 200 < len(reports) <= 300
+
+
+def test_reports_say_how_long_it_will_take(make_job):
+    reports = [
+        e for e in train(make_job(steps=100, seconds=0.5), Control()) if isinstance(e, StepReported)
+    ]
+    tenth = next(r for r in reports if r.step == 10)
+    assert tenth.fraction == pytest.approx(0.1)
+    assert tenth.seconds == pytest.approx(5)
+    assert tenth.seconds_left == pytest.approx(45)
+    assert tenth.terms == {"supervised": 0.1}
+    assert reports[-1].seconds_left == pytest.approx(0, abs=1e-6)
+
+
+def test_fractions_rise_from_zero_to_the_end(make_job):
+    job = make_job(steps=4)
+    list(train(job, Control()))
+    assert job.trainer.fractions == [0, 0.25, 0.5, 0.75]
+    job = make_job(minutes=0.1, seconds=1.5)
+    list(train(job, Control()))
+    assert job.trainer.fractions == pytest.approx([0, 0.25, 0.5, 0.75])
+
+
+def test_minutes_begin_after_preparation(make_job, clock):
+    def slow():
+        clock.now += 500
+        yield Progress(task="Preparing volumes", done=1, total=1)
+
+    job = make_job(minutes=0.1, seconds=1.5, prepare=slow)
+    assert end(list(train(job, Control()))).seconds == pytest.approx(6)
+    assert job.trainer.step_count == 4
+
+
+@pytest.mark.parametrize(
+    ("schedule", "step", "seconds", "expected"),
+    [
+        (Schedule(steps=30), 0, 99.0, 0.0),
+        (Schedule(steps=30), 15, 0.0, 0.5),
+        (Schedule(steps=30), 30, 0.0, 1.0),
+        (Schedule(minutes=2.0), 10**6, 30.0, 0.25),
+        (Schedule(minutes=2.0), 0, 121.0, 121 / 120),
+    ],
+)
+def test_schedule_by_hand(schedule, step, seconds, expected):
+    assert schedule.fraction(step, seconds) == expected
+
+
+def test_new_strokes_join_the_run(make_job):
+    data = FakeData()
+
+    def draw(step):
+        data.strokes += step == 10
+
+    job = make_job(act=draw, steps=40, seconds=0.1, data=data)
+    list(train(job, Control()))
+    counts = Counter(job.trainer.samplers)
+    assert counts[0] + counts[1] == 40
+    assert 11 <= counts[0] <= 17, "seen within half a second"
+
+
+def test_previews_validations_and_checkpoints_along_the_way(make_job):
+    job = make_job(minutes=4, seconds=1.0, preview=lambda: PREDICTED)
+    events = list(train(job, Control()))
+    found = Counter(kinds(events))
+    assert found["Validated"] in {10, 11}, "ten along the way, one of the end"
+    assert found["CheckpointSaved"] in {4, 5}, "one a minute, one of the end"
+    assert 25 <= found["PredictionReady"] <= 30
+    first = kinds(events).index("PredictionReady")
+    steps = [e.step for e in events[:first] if isinstance(e, StepReported)]
+    assert max(steps) <= 7, "the first preview comes within seconds"
+
+
+def test_slow_previews_become_rare(make_job, clock):
+    def slow():
+        clock.now += 10
+        return PREDICTED
+
+    job = make_job(minutes=10, seconds=1.0, preview=slow)
+    found = Counter(kinds(train(job, Control())))
+    assert 2 <= found["PredictionReady"] <= 4, "a twentieth of the time at most"

@@ -1,0 +1,183 @@
+"""Hand-picked projects, and what a person who trains networks would choose for them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from engine_worlds import record
+
+from sslseg.core.geometry import Plane
+from sslseg.data.preprocessing import grid_shape
+from sslseg.data.project import Coverage
+from sslseg.methods.shared import TrainingParams
+from sslseg.networks.factory import build
+from sslseg.training.device import Device
+from sslseg.training.planner import PIXELS_CPU, VOXELS_CPU, choose_spacing, make_plan
+
+LAPTOP = Device(torch.device("cpu"), "CPU", 8 * 2**30, None, 2)
+CLASSES = 3
+
+
+def cases(shape, spacing, count=3):
+    return [record(str(n), shape, spacing) for n in range(count)]
+
+
+def covered(dense=False, **planes):
+    return Coverage(Counter({Plane(name): n for name, n in planes.items()}), dense)
+
+
+def plan_for(given, coverage, **params):
+    return make_plan(given, coverage, CLASSES, LAPTOP, TrainingParams.model_validate(params))
+
+
+def test_isotropic_crop_with_coronal_labels():
+    plan = plan_for(cases((36, 50, 34), (1, 1, 1)), covered(coronal=12), context=9)
+    assert (plan.axis, plan.context, plan.network.dims) == (1, 9, 2)
+    assert plan.network.in_channels == 9
+    assert plan.spacing == (None, None, None)
+    assert any("coronal" in word for word in plan.words)
+
+
+def test_labels_in_three_planes_train_in_3d():
+    plan = plan_for(
+        cases((36, 50, 34), (1, 1, 1)), covered(coronal=4, axial=4, sagittal=4), context=9
+    )
+    assert (plan.axis, plan.context, plan.network.in_channels) == (None, 1, 1)
+    assert len(plan.patch) == 3
+
+
+def test_mostly_one_plane_stays_with_that_plane():
+    plan = plan_for(cases((36, 50, 34), (1, 1, 1)), covered(sagittal=9, axial=1))
+    assert plan.axis == 0
+
+
+def test_whole_volumes_train_in_3d():
+    plan = plan_for(cases((36, 50, 34), (1, 1, 1)), covered(dense=True, axial=34))
+    assert plan.axis is None
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+def test_thick_slices_of_a_spinal_cord(plane):
+    """0.5 x 0.5 x 5 mm: axial slices on their own grid, whatever plane was labelled."""
+    plan = plan_for(cases((160, 160, 14), (0.5, 0.5, 5)), covered(**{plane: 6}))
+    assert plan.axis == 2
+    assert plan.spacing == (None, None, None)
+    assert plan.context <= 13
+    assert plan.context % 2 == 1
+
+
+def test_a_huge_ct_on_a_cpu_has_bounded_patches():
+    huge = cases((512, 512, 700), (0.8, 0.8, 1.0))
+    flat = plan_for(huge, covered(axial=5))
+    assert math.prod(flat.patch) <= 1.2 * PIXELS_CPU
+    deep = plan_for(huge, covered(axial=5), dimensions="3d")
+    assert math.prod(deep.patch) <= 1.3 * VOXELS_CPU
+    for plan in (flat, deep):
+        values = plan.labelled * plan.context * math.prod(plan.patch)
+        assert values < 4 * 2**20, "a batch that a laptop can hold"
+
+
+def test_mixed_spacings_are_brought_to_the_median():
+    given = [
+        record(str(n), (40, 40, 40), (s, s, s)) for n, s in enumerate((0.5, 1.0, 1.0, 2.0, 1.0))
+    ]
+    plan = plan_for(given, covered(axial=3))
+    assert plan.spacing == (1.0, 1.0, 1.0)
+    assert [grid_shape(case, plan.spacing)[0] for case in given] == [20, 40, 40, 80, 40]
+
+
+def test_slightly_different_spacings_are_left_alone():
+    given = [record(str(n), (20, 20, 20), (s, 1.0, 1.0)) for n, s in enumerate((0.95, 1.0, 1.05))]
+    assert choose_spacing(given)[0] == (None, None, None)
+
+
+def test_thick_slices_of_different_thickness_are_never_resampled():
+    given = [
+        record(str(n), (64, 64, 10), (s, s, t))
+        for n, (s, t) in enumerate([(0.5, 5.0), (1.0, 4.0), (1.0, 8.0)])
+    ]
+    assert choose_spacing(given)[0] == (1.0, 1.0, None)
+
+
+@pytest.mark.parametrize(
+    ("params", "axis"),
+    [
+        ({"dimensions": "3d"}, None),
+        ({"dimensions": "2.5d"}, 1),
+        ({"plane": "sagittal"}, 0),
+        ({"dimensions": "2.5d", "plane": "axial"}, 2),
+    ],
+)
+def test_what_the_user_fixed_wins(params, axis):
+    plan = plan_for(cases((36, 50, 34), (1, 1, 1)), covered(coronal=12), **params)
+    assert plan.axis == axis
+    assert any("as asked" in word for word in plan.words)
+
+
+def test_width_batch_and_rates_as_asked():
+    plan = plan_for(
+        cases((36, 50, 34), (1, 1, 1)),
+        covered(coronal=12),
+        width=6,
+        batch=5,
+        learning_rate=0.5,
+        weight_decay=0.25,
+        context=4,
+    )
+    assert plan.network.channels[0] == 6
+    assert (plan.labelled, plan.unlabelled) == (5, 5)
+    assert (plan.learning_rate, plan.weight_decay) == (0.5, 0.25)
+    assert plan.context == 3, "context is odd"
+
+
+SHAPES = [
+    (36, 50, 34),
+    (1, 40, 40),
+    (40, 1, 40),
+    (40, 40, 1),
+    (1, 1, 1),
+    (2, 3, 100),
+    (13, 11, 9),
+    (160, 160, 14),
+    (5, 5, 5),
+    (97, 101, 103),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dimensions", ["2.5d", "3d"])
+@pytest.mark.parametrize("plane", ["coronal", "axial"])
+def test_every_plan_fits_its_network(shape, dimensions, plane):
+    given = cases(shape, (1, 1, 1))
+    plan = plan_for(given, covered(**{plane: 3}), dimensions=dimensions, width=2)
+    assert all(s % d == 0 for s, d in zip(plan.patch, plan.network.divisor, strict=True))
+    sides = [side for axis, side in enumerate(shape) if axis != plan.axis]
+    assert all(p <= 2 * max(s, 1) for p, s in zip(plan.patch, sides, strict=True))
+    assert plan.labelled >= 2
+    net = build(plan.network)
+    x = torch.zeros((2, plan.network.in_channels, *plan.patch))
+    with torch.no_grad():
+        assert net.eval()(x).shape == (2, CLASSES, *plan.patch)
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 40), (1, 1, 1), (2, 3, 17), (13, 11, 9)])
+@pytest.mark.parametrize("dimensions", ["2.5d", "3d"])
+def test_batch_norm_has_values_to_average(shape, dimensions):
+    """Training mode works down to one voxel, since a batch holds at least two labelled items."""
+    plan = plan_for(cases(shape, (1, 1, 1)), covered(axial=1), dimensions=dimensions, width=2)
+    x = torch.randn((plan.labelled, plan.network.in_channels, *plan.patch))
+    assert torch.isfinite(build(plan.network).train()(x)).all()
+
+
+def test_a_gpu_gets_larger_patches():
+    gpu = Device(torch.device("cuda"), "GPU", 24 * 2**30, torch.bfloat16, 8)
+    given, found = cases((400, 400, 300), (1, 1, 1)), covered(axial=2)
+    params = TrainingParams(dimensions="3d")
+    small = make_plan(given, found, CLASSES, LAPTOP, params)
+    large = make_plan(given, found, CLASSES, gpu, params)
+    assert np.prod(large.patch) > np.prod(small.patch)
+    assert "Mixed precision." in large.words
