@@ -1,0 +1,382 @@
+"""The facade on four tiny volumes written by nibabel: the whole loop, and every label state."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from engine_worlds import CORONAL, SHAPE, one_thread, paint, truth, write_image
+
+from sslseg.core.annotation import BACKGROUND, SliceState
+from sslseg.core.config import DeviceChoice, TrainRequest
+from sslseg.core.control import Control
+from sslseg.core.errors import Cancelled, SslsegError
+from sslseg.core.events import (
+    CheckpointSaved,
+    CriticJudged,
+    Exported,
+    FinishReason,
+    PredictionReady,
+    RunFinished,
+    RunStarted,
+    StepReported,
+    Validated,
+)
+from sslseg.core.geometry import Plane
+from sslseg.session import Session
+from sslseg.storage import arrays
+from sslseg.training.model import load_facts_and_tensors
+
+__all__ = ["one_thread"]
+
+NAMES = ("a", "b", "c", "d")
+TINY = {"width": 2, "batch": 2}
+
+
+def request(steps=2, **changes) -> TrainRequest:
+    settings = TINY | changes.pop("settings", {})
+    return TrainRequest(steps=steps, device=DeviceChoice.CPU, settings=settings, **changes)
+
+
+def run(session: Session, asked: TrainRequest | None = None, control: Control | None = None):
+    return list(session.train(asked or request(), control or Control()))
+
+
+def of(kind, events):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def weights(session: Session):
+    found = load_facts_and_tensors(session.store.path)
+    assert found is not None
+    return {name: tensor for name, tensor in found[1].items() if name.startswith("net.")}
+
+
+def equal(a, b) -> bool:
+    return a.keys() == b.keys() and all(bool((a[key] == b[key]).all()) for key in a)
+
+
+@pytest.fixture
+def make_session(tmp_path):
+    made = []
+
+    def make(name="project"):
+        session = Session.create(tmp_path / name, ["one", "two"])
+        made.append(session)
+        files = [write_image(tmp_path / f"{case}.nii.gz", n) for n, case in enumerate(NAMES)]
+        list(session.add(files, Control()))
+        return session
+
+    yield make
+    for session in made:
+        session.close()
+
+
+@pytest.fixture
+def session(make_session):
+    return make_session()
+
+
+@pytest.fixture
+def labels(tmp_path):
+    """A folder with the true labels of all cases."""
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    for n, name in enumerate(NAMES):
+        nib.save(nib.Nifti1Image(truth(n).astype(np.uint8), np.eye(4)), folder / f"{name}.nii.gz")
+    return folder
+
+
+def test_the_whole_loop(session, labels, tmp_path):
+    assert [case.name for case in session.store.cases()] == list(NAMES)
+    cold = session.suggest(3)
+    assert len(cold) == 3
+    assert len({(s.case, s.plane, s.slice) for s in cold}) == 3
+    assert all(s.reason for s in cold)
+    for name in ("a", "b"):
+        file = labels / f"{name}.nii.gz"
+        assert session.import_labels(name, file, CORONAL, [2, 5, 2]) == 2
+    events = run(session, request(3))
+    assert isinstance(events[0], RunStarted)
+    assert [e.reason for e in of(RunFinished, events)] == [FinishReason.COMPLETED]
+    assert of(CheckpointSaved, events)[-1].step == 3
+    assert of(Validated, events)[-1].slices == 1, "the fourth slice is held out"
+    assert of(CriticJudged, events)
+    predicted = of(PredictionReady, session.predict((), Control()))
+    assert [e.case for e in predicted] == list(NAMES)
+    found = arrays.load_prediction(arrays.latest_prediction(session.store.path, "c"))
+    assert found.labels.shape == SHAPE
+    assert found.info.step == 3
+    assert found.confidence is not None
+    warm = session.suggest(5)
+    assert len(warm) == 5
+    assert all(s.reason for s in warm)
+    for suggestion in warm:
+        known = {(r.key.case, r.key.plane, r.key.index) for r in session.store.slices()}
+        assert (suggestion.case, suggestion.plane, suggestion.slice) not in known
+    scores = session.evaluate(labels)
+    assert set(scores["cases"]) == set(NAMES)
+    assert set(scores["mean"]) == {"one", "two", "all"}
+    out = tmp_path / "out"
+    written = of(Exported, session.export(out, "nifti", "predictions", Control()))[-1].files
+    assert len(written) == 4
+    mask = nib.load(next(f for f in written if "c.nii" in f))
+    assert np.array_equal(np.asarray(mask.dataobj), found.labels)
+    assert np.array_equal(mask.affine, np.eye(4))
+
+
+def test_imported_slices_are_the_files(session, labels):
+    session.import_labels("a", labels / "a.nii.gz", Plane.SAGITTAL, [3])
+    target = session.store.annotation("a").target()
+    assert np.array_equal(target[3], truth(0)[3])
+    assert (np.delete(target, 3, axis=0) == -1).all()
+    assert session.import_labels("b", labels / "b.nii.gz") == SHAPE[2]
+    assert np.array_equal(session.store.annotation("b").target(), truth(1))
+
+
+@pytest.mark.parametrize("wrong", [-1, SHAPE[1], 99])
+def test_a_slice_that_does_not_exist_imports_nothing(session, labels, wrong):
+    with pytest.raises(SslsegError, match=f"slice {wrong} of a"):
+        session.import_labels("a", labels / "a.nii.gz", CORONAL, [1, wrong])
+    assert session.store.slices() == ()
+
+
+def test_labels_without_a_class_are_refused(session, tmp_path):
+    values = truth().astype(np.uint8)
+    values[0, 0, 0] = 7
+    nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / "odd.nii.gz")
+    with pytest.raises(SslsegError, match=r"label values \[7\]"):
+        session.import_labels("a", tmp_path / "odd.nii.gz")
+    assert session.store.slices() == ()
+
+
+def test_one_bad_file_adds_nothing(session, tmp_path):
+    bad = tmp_path / "bad.nii.gz"
+    bad.write_bytes(b"not an image")
+    good = write_image(tmp_path / "e.nii.gz")
+    with pytest.raises(SslsegError):
+        list(session.add([good, bad], Control()))
+    assert [case.name for case in session.store.cases()] == list(NAMES)
+
+
+def test_without_labels_there_is_nothing_to_train(session):
+    with pytest.raises(SslsegError, match="no labelled slice"):
+        run(session)
+
+
+def test_without_a_model_there_is_nothing_to_predict(session):
+    with pytest.raises(SslsegError, match="without a trained model"):
+        list(session.predict((), Control()))
+
+
+@pytest.mark.parametrize("settings", [{"widht": 3}, {"width": -1}, {"width": "wide"}])
+def test_wrong_settings_are_refused_before_anything_is_written(session, settings):
+    paint(session.store, "a", [3])
+    with pytest.raises(SslsegError, match=r"widht|width"):
+        run(session, request(settings=settings))
+    assert not (session.store.path / "runs").exists()
+
+
+def test_same_seed_and_steps_give_the_same_bits(make_session):
+    found = []
+    for name, seed in (("p", 5), ("q", 5), ("r", 6)):
+        session = make_session(name)
+        paint(session.store, "a", [2, 5])
+        run(session, request(3, seed=seed))
+        found.append(weights(session))
+    assert equal(found[0], found[1])
+    assert not equal(found[0], found[2])
+
+
+def test_a_round_goes_on_from_the_last_unless_fresh(session):
+    paint(session.store, "a", [2, 5])
+    new = run(session)
+    first = weights(session)
+    warm = run(session, request(steps=1, seed=1))
+    after_warm = weights(session)
+    cold = run(session, request(steps=1, seed=1, fresh=True))
+    after_cold = weights(session)
+
+    def distance(to):
+        key = next(k for k in first if k.endswith("conv.weight"))
+        return float((to[key] - first[key]).abs().max())
+
+    assert distance(after_warm) < 0.01, "one step from where it was"
+    assert distance(after_cold) > 0.05, "other weights altogether"
+    told = [any("Goes on from run" in w for w in e[0].plan) for e in (new, warm, cold)]
+    assert told == [False, True, False]
+    assert of(RunStarted, new)[0].run in " ".join(of(RunStarted, warm)[0].plan)
+
+
+def test_another_method_begins_anew(session):
+    paint(session.store, "a", [2, 5])
+    run(session, request(method="supervised"))
+    events = run(session, request(method="ua-mt"))
+    assert not any("Goes on" in words for words in events[0].plan)
+    predicted = next(iter(session.predict(["a"], Control())))
+    info = arrays.load_info(arrays.latest_prediction(session.store.path, predicted.case))
+    assert info.method == "ua-mt", "the newest run predicts"
+
+
+def test_a_model_is_found_again_in_a_new_process(session):
+    paint(session.store, "a", [2, 5])
+    run(session)
+    list(session.predict(["b"], Control()))
+    mine = arrays.load_prediction(arrays.latest_prediction(session.store.path, "b"))
+    with Session(session.store.path, read_only=True) as reader:
+        list(reader.predict(["b"], Control()))
+    again = arrays.load_prediction(arrays.latest_prediction(session.store.path, "b"))
+    assert again.info.version != mine.info.version
+    assert np.array_equal(again.probability, mine.probability)
+
+
+def test_stop_keeps_what_was_learnt(session):
+    paint(session.store, "a", [2, 5])
+    control, events = Control(), []
+    for event in session.train(request(steps=500), control):
+        events.append(event)
+        if isinstance(event, StepReported):
+            control.stop()
+    (finished,) = of(RunFinished, events)
+    assert finished.reason is FinishReason.STOPPED
+    assert 1 <= finished.step < 500
+    assert of(CheckpointSaved, events)[-1].step == finished.step
+    control.reset()
+    assert of(PredictionReady, session.predict(["a"], control))
+
+
+def test_the_shown_case_is_predicted_first_and_the_rest_can_be_stopped(session):
+    paint(session.store, "a", [2, 5])
+    run(session)
+    control = Control()
+    control.show("c")
+    work = session.predict((), control)
+    assert next(work).case == "c"
+    control.stop()
+    with pytest.raises(Cancelled):
+        list(work)
+    assert arrays.latest_prediction(session.store.path, "c")
+    assert arrays.latest_prediction(session.store.path, "a") is None
+
+
+def test_what_a_run_leaves_on_disk_is_plain(session):
+    paint(session.store, "a", [2, 5])
+    run(session)
+    (folder,) = (session.store.path / "runs").iterdir()
+    assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
+    asked = json.loads((folder / "run.json").read_text())
+    assert TrainRequest.model_validate(asked) == request()
+
+
+def one_voxel(session):
+    labels = np.zeros((SHAPE[0], SHAPE[2]), np.uint8)
+    labels[4, 3] = 2
+    session.store.save_slices("a", CORONAL, {5: (labels, SliceState.PARTIAL)})
+
+
+def one_class(session):
+    labels = np.ones((SHAPE[0], SHAPE[2]), np.uint8)
+    session.store.save_slices("a", CORONAL, {5: (labels, SliceState.COMPLETE)})
+
+
+def empty_complete(session):
+    labels = np.zeros((SHAPE[0], SHAPE[2]), np.uint8)
+    session.store.save_slices("a", CORONAL, {5: (labels, SliceState.COMPLETE)})
+
+
+def background_only(session):
+    labels = np.zeros((SHAPE[0], SHAPE[2]), np.uint8)
+    labels[:3] = BACKGROUND
+    session.store.save_slices("a", CORONAL, {5: (labels, SliceState.PARTIAL)})
+
+
+def three_planes(session):
+    for plane in Plane:
+        paint(session.store, "a", [3], plane)
+
+
+def whole_volume(session):
+    paint(session.store, "b", range(SHAPE[2]), Plane.AXIAL)
+
+
+def a_case_of_silence(session):
+    paint(session.store, "a", [1, 2])
+    empty = np.zeros((SHAPE[0], SHAPE[2]), np.uint8)
+    session.store.save_slices("b", CORONAL, {1: (empty, SliceState.NONE)})
+
+
+def a_class_missing_in_validation(session):
+    paint(session.store, "a", [1, 2, 3])
+    labels = np.ones((SHAPE[0], SHAPE[2]), np.uint8)
+    session.store.save_slices("b", CORONAL, {4: (labels, SliceState.COMPLETE)})
+
+
+STATES = [
+    one_voxel,
+    one_class,
+    empty_complete,
+    background_only,
+    three_planes,
+    whole_volume,
+    a_case_of_silence,
+    a_class_missing_in_validation,
+]
+
+
+@pytest.mark.parametrize("label", STATES)
+def test_any_label_state_trains(session, label):
+    label(session)
+    events = run(session, request(settings={"start": 0.0}))
+    assert of(RunFinished, events)[0].reason is FinishReason.COMPLETED
+    for report in of(StepReported, events):
+        assert all(np.isfinite(value) for value in report.terms.values())
+    assert all(bool(np.isfinite(t.numpy()).all()) for t in weights(session).values())
+    for validated in of(Validated, events):
+        assert all(v is None or 0 <= v <= 1 for v in validated.dice.values())
+    if label is a_class_missing_in_validation:
+        assert of(Validated, events)[-1].dice["two"] is None
+
+
+ODD = [
+    {"spacing": (1.0, 1.0, 5.0)},
+    {"spacing": (0.5, 2.0, 1.0)},
+    {"shape": (4, 30, 5)},
+    {"shape": (1, 12, 8)},
+    {"directions": np.diag([-1.0, -1.0, 1.0])},
+    {"directions": np.eye(3)[[2, 0, 1]]},
+]
+
+
+@pytest.mark.parametrize("dimensions", ["2.5d", "3d"])
+def test_volumes_of_any_spacing_shape_and_orientation_train_together(session, tmp_path, dimensions):
+    files = [write_image(tmp_path / f"odd{n}.nii.gz", n, **odd) for n, odd in enumerate(ODD)]
+    list(session.add(files, Control()))
+    names = [case.name for case in session.store.cases()]
+    for case, plane in zip(names, itertools.cycle(Plane)):
+        paint(session.store, case, [0], plane)
+    events = run(session, request(settings={"dimensions": dimensions}))
+    assert of(RunFinished, events)[0].reason is FinishReason.COMPLETED
+    assert of(Validated, events)
+    for name in ("odd0", "odd3", "odd5"):
+        list(session.predict([name], Control()))
+        found = arrays.load_prediction(arrays.latest_prediction(session.store.path, name))
+        assert found.labels.shape == session.store.case(name).geometry.shape
+        assert np.isfinite(found.probability).all()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda d: np.full_like(d, np.nan), lambda d: np.full_like(d, 3.0), lambda d: d * 1e30],
+    ids=["not a number", "constant", "huge"],
+)
+def test_any_intensities_train(session, tmp_path, damage):
+    data = damage(np.random.default_rng(0).normal(size=SHAPE).astype(np.float32))
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "e.nii.gz")
+    list(session.add([tmp_path / "e.nii.gz"], Control()))
+    paint(session.store, "e", [3])
+    events = run(session)
+    assert of(RunFinished, events)[0].reason is FinishReason.COMPLETED
+    assert all(np.isfinite(v) for v in of(StepReported, events)[-1].terms.values())

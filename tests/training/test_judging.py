@@ -1,0 +1,149 @@
+"""Dice on held-out slices, and whether the discriminator can be believed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from engine_worlds import (
+    CORONAL,
+    CPU,
+    SHAPE,
+    image,
+    tiny_batch,
+    tiny_plan,
+    tiny_sampler,
+    tiny_trainer,
+)
+from torch import nn
+
+from sslseg.core.annotation import IGNORE
+from sslseg.core.control import Control
+from sslseg.core.geometry import Plane
+from sslseg.data.project import HeldOutSlice
+from sslseg.data.sampling import TrainingCase
+from sslseg.inference.predictor import Predictor
+from sslseg.training.critic import auc, judge
+from sslseg.training.validation import critic_health, slice_dice
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative", "expected"),
+    [
+        ([3, 4], [1, 2], 1.0),
+        ([1, 2], [3, 4], 0.0),
+        ([1, 3], [2, 4], 0.25),
+        ([1, 1], [1, 1], 0.5),
+        ([2, 1], [1], 0.75),
+        ([], [1], None),
+        ([1], [], None),
+    ],
+)
+def test_auc_by_hand(positive, negative, expected):
+    assert auc(np.array(positive, float), np.array(negative, float)) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "held_out", "healthy"),
+    [
+        (0.59, True, False),
+        (0.6, True, True),
+        (0.95, True, True),
+        (0.96, True, False),
+        (0.8, False, False),
+        (None, True, False),
+    ],
+)
+def test_health(value, held_out, healthy):
+    found = judge(value, held_out)
+    assert found.healthy is healthy
+    assert ("usable" in found.words) is healthy
+    assert value is None or f"{value:.2f}" in found.words
+
+
+def test_the_critic_skips_a_batch_without_truth():
+    trainer = tiny_trainer("supervised")
+    before = trainer.state()
+    batch = tiny_batch(2)
+    nothing = torch.full_like(batch.y, IGNORE)
+    assert trainer.critic.learn(torch.randn((4, 3, 8, 6)), nothing) is None
+    assert all(torch.equal(before[key], value) for key, value in trainer.state().items())
+
+
+def test_the_critic_knows_nothing_where_truth_equals_prediction():
+    """Softened truth of a certain, right prediction is that prediction: loss ln 2 at best."""
+    trainer = tiny_trainer("supervised")
+    y = torch.randint(0, 3, (2, 8, 6))
+    logits = 30.0 * nn.functional.one_hot(y, 3).movedim(-1, 1).float()
+    losses = [trainer.critic.learn(logits, y) for _ in range(20)]
+    assert min(losses) >= np.log(2) - 1e-3
+
+
+def test_the_critic_learns_to_tell_wrong_predictions():
+    torch.manual_seed(0)
+    trainer = tiny_trainer("supervised")
+    y = torch.zeros((2, 8, 6), dtype=torch.long)
+    logits = torch.zeros((2, 3, 8, 6))
+    logits[:, 1] = 5
+    losses = [trainer.critic.learn(logits, y) for _ in range(30)]
+    assert losses[-1] < 0.5 < losses[0]
+
+
+def test_a_watching_critic_learns_every_other_step():
+    assert [tiny_trainer("supervised", weight=0.0).critic.due(n) for n in range(4)] == [1, 0, 1, 0]
+    assert all(tiny_trainer("supervised", weight=0.01).critic.due(n) for n in range(4))
+
+
+def painter(values: np.ndarray) -> Predictor:
+    """Predicts class 1 where the image is above half, class 2 where it is above one and a half."""
+
+    def members(x):
+        level = x[:, :1].round().long().clamp(0, 2)[:, 0]
+        return [nn.functional.one_hot(level, 3).movedim(-1, 1).float()]
+
+    return Predictor(members, None, 3, None, 1, (8, 8, 6), CPU.torch, None)
+
+
+def held(truth: np.ndarray, volume: np.ndarray, plane: Plane, index: int) -> HeldOutSlice:
+    return HeldOutSlice(TrainingCase("a", volume, None), plane, index, truth.astype(np.int16))
+
+
+def test_dice_by_hand_is_pooled_and_masked():
+    """Class 1: 2 * 3 / (4 + 5) over two slices; class 2 is absent from the truth."""
+    volume = np.zeros(SHAPE, np.float16)
+    volume[:3, 2, 0] = 1
+    volume[0, 5, 0] = 1
+    first = np.zeros((SHAPE[0], SHAPE[2]))
+    first[:4, 0] = 1
+    second = np.full((SHAPE[0], SHAPE[2]), IGNORE)
+    second[5, 5] = 1
+    slices = [held(first, volume, CORONAL, 2), held(second, volume, CORONAL, 5)]
+    found = slice_dice(painter(volume), slices, 3, Control())
+    assert found[0] == pytest.approx(2 * 3 / (3 + 5))
+    assert found[1] is None
+
+
+@pytest.mark.parametrize("plane", list(Plane))
+def test_dice_reads_the_right_slice_of_every_plane(plane):
+    volume = np.random.default_rng(0).integers(0, 3, SHAPE).astype(np.float16)
+    truth = np.take(volume, 3, plane.axis)
+    assert slice_dice(painter(volume), [held(truth, volume, plane, 3)], 3, Control()) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("held_out", [True, False])
+def test_health_is_measured_and_says_on_what(dims, held_out):
+    trainer = tiny_trainer("supervised", dims)
+    sampler = tiny_sampler(tiny_plan(dims))
+    health = critic_health(trainer.predictor(), sampler, 3, held_out=held_out)
+    assert health.auc is not None
+    assert 0 <= health.auc <= 1
+    assert ("held-out slices" in health.words) is held_out
+    assert not trainer.nets["student"].training
+
+
+def test_without_a_critic_its_health_says_so():
+    trainer = tiny_trainer("supervised", weight=None)
+    health = critic_health(trainer.predictor(), tiny_sampler(tiny_plan(2)), 3, held_out=True)
+    assert health.words == "No discriminator was trained."
+    assert trainer.predictor().volume(image(), Control()).confidence is None
