@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -157,7 +157,8 @@ def stoppable() -> Iterator[Control]:
 
     def stop(number: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.stderr.write("\nStopping after this step; press Ctrl-C again to end at once.\n")
+        # not sys.stderr: the signal may come while a line is being written to it
+        os.write(2, b"\nStopping after this step; press Ctrl-C again to end at once.\n")
         control.stop()
 
     before = signal.signal(signal.SIGINT, stop)
