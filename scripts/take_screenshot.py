@@ -1,6 +1,6 @@
 """Take the README's picture from the real program: open the sample project, train, look.
 
-Usage: ``xvfb-run -s "-screen 0 1920x1080x24" python scripts/take_screenshot.py PICTURE [MINUTES]``
+Usage: ``python scripts/take_screenshot.py PICTURE [MINUTES]``; ``scripts/screenshot`` calls it.
 """
 
 from __future__ import annotations
