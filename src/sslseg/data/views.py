@@ -19,6 +19,27 @@ NOISE_DEVIATION, NOISE_LIMIT = 0.1, 0.2
 
 
 @dataclass(frozen=True)
+class CutMix:
+    """A box of another item, the same for images, predictions and targets (Yun et al., 2019).
+
+    Parameters
+    ----------
+    box : Tensor
+        ``(B, 1, *S)`` bool: voxels taken from the other item.
+    order : Tensor
+        ``(B,)``: which other item, on the CPU.
+    """
+
+    box: Tensor
+    order: Tensor
+
+    def __call__(self, t: Tensor) -> Tensor:
+        """Mix ``(B, C, *S)`` or ``(B, *S)``."""
+        box = self.box if t.ndim == self.box.ndim else self.box[:, 0]
+        return torch.where(box, t[self.order], t)
+
+
+@dataclass(frozen=True)
 class Views:
     """Random views of one step.
 
@@ -41,10 +62,38 @@ class Views:
         return random_warp(x, self.span, self.flips, self.rng)
 
     def augmented(self, batch: Batch) -> Batch:
-        """Return the batch warped, images and targets alike, with mild intensity changes."""
+        """Return the batch warped, images and targets alike, with changed intensities."""
         warp = self.warp(batch.x)
-        x = self._intensity(warp.image(batch.x), gain=0.1, shift=0.1, gamma=0.15)
+        x = self._intensity(warp.image(batch.x), gain=0.3, shift=0.3, gamma=0.4)
         return replace(batch, x=x, y=warp.target(batch.y))
+
+    def pasted(self, batch: Batch, share: float) -> Batch:
+        """Paste a box of another labelled item, rolled to another place, into labelled items.
+
+        CutMix (Yun et al., ICCV 2019) on images and targets, IGNORE included. Few slices show
+        the object at one place only; a network that saw it elsewhere, cut off or missing relies
+        on how it looks (docs/benchmarks.md).
+
+        Parameters
+        ----------
+        batch : Batch
+            Unlabelled items stay as they are.
+        share : float
+            Expected share of labelled items that get a box.
+        """
+        count, dims = batch.labelled, tuple(range(1, batch.y.ndim))
+        if count == 0 or share <= 0:
+            return batch
+        x, y = batch.x[:count], batch.y[:count]
+        order = self.shuffled(count)
+        moves = [int(torch.randint(0, side, (1,), generator=self.rng)) for side in y.shape[1:]]
+        chosen = torch.rand(count, generator=self.rng) < share
+        box = self.box(x, 0.3, 0.7) & chosen.view(-1, *[1] * (x.ndim - 1)).to(x.device)
+        other_x = torch.roll(x[order], moves, tuple(d + 1 for d in dims))
+        other_y = torch.roll(y[order], moves, dims)
+        mixed_x = torch.cat([torch.where(box, other_x, x), batch.x[count:]])
+        mixed_y = torch.cat([torch.where(box[:, 0], other_y, y), batch.y[count:]])
+        return replace(batch, x=mixed_x, y=mixed_y)
 
     def noisy(self, x: Tensor) -> Tensor:
         """Add clipped Gaussian noise, sigma 0.1 within 0.2 (UA-MT's input perturbation)."""
@@ -75,6 +124,10 @@ class Views:
             shape = [x.shape[0], 1, *(side if a == axis else 1 for a in range(len(sides)))]
             mask &= inside.view(shape)
         return mask.to(x.device)
+
+    def cutmix(self, x: Tensor) -> CutMix:
+        """Draw which box of which other item each item of ``(B, C, *S)`` gets."""
+        return CutMix(self.box(x), self.shuffled(x.shape[0]))
 
     def shuffled(self, count: int) -> Tensor:
         """Return a random order of `count` items, on the CPU."""

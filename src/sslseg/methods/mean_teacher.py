@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from sslseg.data.batch import Batch
 from sslseg.data.views import Views
@@ -13,6 +14,7 @@ from sslseg.losses.consistency import mse, pseudo_cross_entropy
 from sslseg.losses.masked import supervised
 from sslseg.losses.ramps import Ramp
 from sslseg.methods.base import Method, MethodParams, Networks, StepOutput, supervised_step
+from sslseg.methods.shared import ADVANCED
 
 
 class MeanTeacherParams(MethodParams):
@@ -33,7 +35,7 @@ class MeanTeacherParams(MethodParams):
         ge=0,
         le=1,
         description="Teacher probability from which its label is believed.",
-        json_schema_extra={"advanced": True},
+        json_schema_extra=ADVANCED,
     )
 
 
@@ -43,15 +45,14 @@ class MeanTeacher(Method[MeanTeacherParams]):
     Tarvainen & Valpola, NeurIPS 2017; Perone & Cohen-Adad, DLMIA 2018 for segmentation.
     ``probabilities``: mean (p_student - p_teacher)^2, the papers' term (methods.md B4).
     ``pseudo-labels``: CE to the teacher's argmax where its probability reaches `threshold`, zero
-    elsewhere (the form that FixMatch and AD-MT found better; D2). Both act on every item and
-    every voxel that nobody annotated.
+    elsewhere (FixMatch's form, as in AD-MT and UniMatch; D2). The student's view of unlabelled
+    items is changed in intensity and mixed box by box (French et al., BMVC 2020), the teacher's
+    answer with it. The term acts on voxels that nobody annotated.
     """
 
     name = "mean-teacher"
     family = "Consistency"
-    summary = (
-        "A slow copy of the model teaches it on the unlabelled volumes; the safe first choice."
-    )
+    summary = "A slow copy of the model teaches it on the unlabelled volumes."
     source = "Tarvainen & Valpola, NeurIPS 2017; Perone & Cohen-Adad, DLMIA 2018"
     Params = MeanTeacherParams
 
@@ -64,18 +65,22 @@ class MeanTeacher(Method[MeanTeacherParams]):
 
     def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
         """Return supervised and consistency terms of one forward pass over both streams."""
-        if fraction < self.params.start or self.params.consistency == 0:
+        idle = fraction < self.params.start or self.params.consistency == 0
+        if idle or batch.unlabelled == 0:
             return supervised_step(batch, nets["student"])
+        count, free = batch.labelled, batch.x[batch.labelled :]
+        mix = views.cutmix(free)
         with torch.no_grad():
-            teacher = torch.softmax(nets["teacher"](batch.x).float(), dim=1)
-        x = torch.cat([batch.x[: batch.labelled], views.strong(batch.x[batch.labelled :])])
-        logits = nets["student"](x)
-        hidden = (batch.y < 0).unsqueeze(1)
+            teacher = mix(torch.softmax(nets["teacher"](free).float(), dim=1))
+        logits = nets["student"](torch.cat([batch.x[:count], mix(views.strong(free))]))
+        y = torch.cat([batch.y[:count], mix(batch.y[count:])])
+        term = self._consistency(logits[count:], teacher, (y[count:] < 0).unsqueeze(1))
+        return StepOutput({"supervised": supervised(logits, y), "consistency": term}, logits, y)
+
+    def _consistency(self, logits: Tensor, teacher: Tensor, hidden: Tensor) -> Tensor:
+        """Return the distance to the teacher on `hidden` voxels ``(B, 1, *S)``."""
         if self.params.target == "probabilities":
-            term = mse(torch.softmax(logits.float(), 1), teacher, hidden.float())
-        else:
-            sure, label = teacher.max(1)
-            believed = hidden & (sure >= self.params.threshold).unsqueeze(1)
-            term = pseudo_cross_entropy(logits, label, believed)
-        terms = {"supervised": supervised(logits, batch.y), "consistency": term}
-        return StepOutput(terms, logits, batch.y)
+            return mse(torch.softmax(logits.float(), 1), teacher, hidden.float())
+        sure, label = teacher.max(1)
+        believed = hidden & (sure >= self.params.threshold).unsqueeze(1)
+        return pseudo_cross_entropy(logits, label, believed)

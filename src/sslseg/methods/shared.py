@@ -21,7 +21,7 @@ class TrainingParams(BaseModel):
         "auto", description="The plane that a 2.5d network reads.", json_schema_extra=ADVANCED
     )
     context: int = Field(
-        9,
+        5,
         ge=1,
         le=31,
         description="Neighbouring slices that a 2.5d network sees, itself included.",
@@ -68,6 +68,13 @@ class TrainingParams(BaseModel):
         ge=0,
         le=3,
         description="Strength of the random deformations; 0 turns them off.",
+        json_schema_extra=ADVANCED,
+    )
+    paste: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of labelled items into which a piece of another is pasted.",
         json_schema_extra=ADVANCED,
     )
     validation: bool = Field(

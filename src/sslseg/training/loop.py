@@ -31,6 +31,8 @@ POLL_SECONDS = 0.5
 CHECKPOINT_SECONDS = 60.0
 FIRST_PREVIEW_SECONDS = 6.0
 PREVIEW_SECONDS, PREVIEW_SHARE = 8.0, 0.05
+STEPS_BEFORE_PREVIEW = 25
+"""A network that has hardly learnt shows a carpet of colours; nobody needs to see it."""
 VALIDATIONS = 10
 VALIDATION_SECONDS = 4.0
 
@@ -174,7 +176,7 @@ def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, 
         if clock.due("validate", validate_every):
             yield from job.validate()
             clock.done("validate")
-        if clock.due("preview", preview_every):
+        if job.trainer.step_count >= STEPS_BEFORE_PREVIEW and clock.due("preview", preview_every):
             began = time.monotonic()
             shown = job.preview()
             if shown is not None:

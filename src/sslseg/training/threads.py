@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-WINDOW = 4
-"""Steps of which the median is looked at."""
+WINDOW, WINDOW_SECONDS = 4, 2.0
+"""Steps of which the median is looked at; fewer where they take longer than this in all."""
 
 SLOWER = 2.0
 REST_SECONDS, LONGEST_REST = 10.0, 60.0
@@ -51,15 +51,15 @@ class Threads:
         if self._full == 1:
             return
         self._window.append(seconds)
-        if len(self._window) == WINDOW:
+        if len(self._window) == WINDOW or sum(self._window) > WINDOW_SECONDS:
             typical = median(self._window)
             self._window.clear()
             self._state(typical)
 
     def _at_full(self, typical: float) -> None:
-        if self._calm is None or typical < self._calm:
-            self._calm = typical
-        elif typical > SLOWER * self._calm:
+        if self._calm is not None and typical <= SLOWER * self._calm:
+            self._calm = min(self._calm, typical)
+        else:  # suddenly slow, or the first look: nobody knows yet how calm the machine is
             self._crowded = typical
             self._switch(1, self._trial_of_one)
 

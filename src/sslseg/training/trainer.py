@@ -118,6 +118,7 @@ class Trainer:
         batch = sampler.batch(self.step_count).to(self.device.torch, layout)
         if self.training.warp > 0:
             batch = views.augmented(batch)
+        batch = views.pasted(batch, self.training.paste).to(self.device.torch, layout)
         rate = self._set_learning_rate(fraction)
         self._train_mode()
         statistics = self._statistics()
