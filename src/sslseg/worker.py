@@ -122,8 +122,8 @@ class Desk:
 class Mailbox:
     """Commands in waiting; Stop, ShowCase and the end of the pipe overtake them.
 
-    Commands given to `afterwards` are done when nothing else waits; the next command of the user
-    interrupts them.
+    Commands given to `afterwards` are done when nothing else waits. They make way for the user's
+    next training, export or project; further predictions wait for them.
 
     Parameters
     ----------
@@ -150,9 +150,10 @@ class Mailbox:
                 dropped = [waiting for waiting in self._waiting if not isinstance(waiting, Open)]
                 self._waiting = deque(c for c in self._waiting if isinstance(c, Open))
             else:
-                if self._doing_later:
-                    self.control.stop()
-                self._later.clear()
+                if not isinstance(command, Predict | Suggest):
+                    self._later.clear()
+                    if self._doing_later:
+                        self.control.stop()
                 self._waiting.append(command)
                 self._changed.notify()
             return dropped
