@@ -65,7 +65,7 @@ def test_mean_teacher_with_probabilities():
 @pytest.mark.parametrize("target", ["pseudo-labels", "probabilities"])
 def test_a_teacher_never_overrules_an_annotated_voxel(target):
     nets = {"student": Says(STUDENT, STUDENT), "teacher": Says(SURE, SURE)}
-    said = Batch(HIDDEN.x, torch.tensor([[[0, IGNORE]]]), 1)
+    said = Batch(HIDDEN.x, torch.tensor([[[0, IGNORE]]]), 0)
     found = terms("mean-teacher", nets, said, target=target)["consistency"]
     found.backward()
     assert torch.count_nonzero(nets["student"].logits.grad[..., 0]) == 0
