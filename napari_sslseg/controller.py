@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ from sslseg.core.events import (
     RunFinished,
     RunStarted,
     ShowCase,
+    Stop,
     Suggest,
     SuggestionsReady,
 )
@@ -81,12 +83,18 @@ class Controller:
         self._bridge = Bridge(self._tick)
         self._bridge.start()
         self._fresh: set[str] | None = None
+        self._asked: Counter[str] = Counter()
+        self._known = +self._asked
         self.closed = False
 
     @property
     def status(self) -> RunnerStatus:
         """The runner's state, as of the last look."""
         return self._status
+
+    def awaits(self, *commands: str) -> bool:
+        """Tell whether the engine was asked for one of these and has not said that it is done."""
+        return any(self._asked[command] for command in commands)
 
     @property
     def unsaved(self) -> bool:
@@ -203,6 +211,8 @@ class Controller:
     def send(self, command: Command) -> None:
         """Send a command once all strokes are on disk."""
         self.view.flush()
+        if not isinstance(command, ShowCase | Stop):
+            self._asked[command.kind] += 1
         self._runner.send(command)
         self._look_at_status()
 
@@ -246,8 +256,10 @@ class Controller:
             self._fresh = None
         elif isinstance(event, RunFinished):
             self._run_finished(event)
-        elif isinstance(event, CommandDone) and event.message and event.command != "train":
-            show_warning(event.message)
+        elif isinstance(event, CommandDone):
+            self._asked[event.command] -= 1
+            if event.message and event.command != "train":
+                show_warning(event.message)
 
     def _run_finished(self, event: RunFinished) -> None:
         if self._fresh is not None and self.view.case is not None:
@@ -334,9 +346,9 @@ class Controller:
         self.worklist.mark_done(done if isinstance(done, list) else ())
 
     def _look_at_status(self) -> None:
-        status = self._runner.status
-        if status != self._status:
-            self._status = status
+        status, asked = self._runner.status, +self._asked
+        if (status, asked) != (self._status, self._known):
+            self._status, self._known = status, asked
             self.status_changed.emit(status)
 
     def _open_store(self) -> ProjectStore:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Slices = Mapping[int, tuple[npt.NDArray[np.uint8], SliceState]]
 Coordinates = npt.NDArray[np.intp]
 
-PAINT_MS, CHANGE_MS, WATCH_MS = 20, 120, 1000
+PAINT_MS, CHANGE_MS, WATCH_MS = 20, 80, 1000
 """How long after a stroke, after any other change on the screen, and in any case."""
 
 _CHUNK = 16
@@ -158,7 +158,8 @@ class LabelsAdapter:
         return True
 
     def _painted(self, event: Any = None) -> None:
-        # The event may come before the voxels are written, so never look at once.
+        self.flush()
+        # Some edits tell before they write (`data_setitem` does), so look again.
         self._hurry(PAINT_MS)
 
     def _refreshed(self, event: Any = None) -> None:

@@ -162,7 +162,7 @@ class CaseLayers:
         if isinstance(layer, Labels):
             layer.data = labels
             return
-        layer = Labels(labels, name="prediction", opacity=0.9, **self._grid())
+        layer = Labels(labels, name="prediction", opacity=0.6, **self._grid())
         self.paint_classes(layer, self._classes)
         layer.contour = 1
         layer.editable = False

@@ -35,6 +35,7 @@ class NewProjectDialog(QDialog):
         self.classes.setPlaceholderText("liver\ntumour")
         self.classes.setToolTip("What to segment: one name per line. More can be added later.")
         self.classes.setFixedHeight(90)
+        self.classes.setStyleSheet("border: 1px solid #5a606b;")
         browse = button("…", "Choose the folder")
         browse.clicked.connect(self._browse)
         row = QHBoxLayout()

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from magicgui.widgets import Container, Widget, create_widget
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_sslseg.widgets.style import Section
 from sslseg.core.config import MethodInfo, Parameter, Scalar
 
 TYPES = {"bool": bool, "int": int, "float": float, "str": str}
 LIMIT = 1e6
+LABEL_ROOM = 1.3
+"""The theme's font, not known yet when the form is made, may be wider."""
 
 
 def field(parameter: Parameter) -> Widget:
@@ -81,6 +83,10 @@ class ParameterForm(QWidget):
         container.margins = (0, 0, 0, 0)
         self._containers.append(container)
         native: QWidget = container.native
+        labels = native.findChildren(QLabel)
+        widest = max((label.sizeHint().width() for label in labels), default=0)
+        for label in labels:
+            label.setFixedWidth(round(LABEL_ROOM * widest))
         return native
 
     def _clear(self) -> None:

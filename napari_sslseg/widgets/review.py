@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
     QPushButton,
     QSlider,
@@ -25,9 +26,11 @@ from napari_sslseg.widgets.guard import guarded
 from napari_sslseg.widgets.style import button, hint
 from sslseg.core.events import CriticJudged, Event, Export, Predict
 from sslseg.core.prediction import CriticHealth, Prediction
-from sslseg.runner import RunnerState
 
-FORMATS = {"nifti": "Masks in the grid of each volume (NIfTI, or the volume's own format)"}
+FORMATS = {
+    "nifti": "One mask for each volume, on its own grid",
+    "nnunet": "A dataset folder for nnU-Net",
+}
 CONTENTS = {"predictions": "the model's predictions", "annotations": "your own labels"}
 
 TOGGLES = {
@@ -64,15 +67,21 @@ class LookWidget(QWidget):
         self._threshold.setRange(0, 100)
         self._threshold.setValue(50)
         self._threshold.setToolTip("Show confidence only where it is below this")
+        self._limit = QLabel("below 0.50")
+        self._below = QWidget()
+        below = QHBoxLayout(self._below)
+        below.setContentsMargins(0, 0, 0, 0)
+        below.addWidget(QLabel("Show confidence"))
+        below.addWidget(self._threshold, 1)
+        below.addWidget(self._limit)
         self._critic = hint(CriticHealth().words)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addLayout(row)
-        below = QHBoxLayout()
-        below.addWidget(self._critic, 1)
-        below.addWidget(self._threshold)
-        layout.addLayout(below)
+        layout.addWidget(self._critic)
+        layout.addWidget(self._below)
+        self._below.setVisible(controller.view.layers.visible("confidence"))
         self._toggles["prediction"].clicked.connect(self.toggle_prediction)
         self._toggles["uncertainty"].clicked.connect(self.toggle_uncertainty)
         self._toggles["confidence"].clicked.connect(self.toggle_confidence)
@@ -97,9 +106,11 @@ class LookWidget(QWidget):
         visible = not layers.visible(name)
         layers.set_visible(name, visible)
         self._toggles[name].setChecked(visible)
+        self._below.setVisible(layers.visible("confidence"))
 
     def _set_threshold(self, percent: int) -> None:
         self._controller.view.layers.set_threshold(percent / 100)
+        self._limit.setText(f"below {percent / 100:.2f}")
 
     def _follow(self, event: Event) -> None:
         if isinstance(event, CriticJudged):
@@ -190,8 +201,7 @@ class FinishWidget(QWidget):
         self._controller.send(Export(out=str(out), format=form, what=what))
 
     def _refresh(self) -> None:
-        state = self._controller.status.state
-        idle = state not in (RunnerState.RUNNING, RunnerState.STOPPING, RunnerState.CLOSED)
+        idle = not self._controller.awaits("train", "predict", "export")
         ready = self._controller.store is not None and bool(self._controller.worklist.summaries)
         self._predict.setEnabled(ready and idle)
         self._export.setEnabled(ready and idle)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from napari_sslseg.controller import Controller
-from sslseg.runner import RunnerState
+from sslseg.runner import RunnerState, RunnerStatus
 
 WORDS = {
     RunnerState.IDLE: "engine not started",
@@ -27,6 +27,7 @@ class StatusLine(QLabel):
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("status")
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._controller = controller
         self.setToolTip("Where the model is computed, what the engine does, and your last save")
         self._timer = QTimer(self)
@@ -40,7 +41,7 @@ class StatusLine(QLabel):
     def refresh(self) -> None:
         """Write the line anew."""
         status = self._controller.status
-        parts = [status.device, _state(status.state, status.detail), self._saved()]
+        parts = [status.device, _state(status), self._saved()]
         self.setText(" · ".join(part for part in parts if part))
 
     def _saved(self) -> str:
@@ -50,10 +51,10 @@ class StatusLine(QLabel):
         return "" if at is None else f"saved {ago(time.time() - at)} ago"
 
 
-def _state(state: RunnerState, detail: str) -> str:
-    if state in (RunnerState.RUNNING, RunnerState.STOPPING) and detail:
-        return f"{WORDS[state]}: {detail}"
-    return WORDS[state]
+def _state(status: RunnerStatus) -> str:
+    if status.state is RunnerState.RUNNING:
+        return "training" if status.run else status.detail.lower() or WORDS[status.state]
+    return WORDS[status.state]
 
 
 def ago(seconds: float) -> str:

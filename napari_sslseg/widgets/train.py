@@ -36,8 +36,6 @@ from sslseg.runner import RunnerState
 DISABLED = Qt.ItemDataRole.UserRole - 1
 """The role under which Qt's list models keep an entry's flags."""
 
-AT_WORK = (RunnerState.RUNNING, RunnerState.STOPPING)
-
 
 class TrainWidget(QWidget):
     """Asks for training and shows how it goes; every button follows what the engine tells."""
@@ -47,7 +45,6 @@ class TrainWidget(QWidget):
         self._controller = controller
         self._methods = {method.name: method for method in methods()}
         self._bar: progress | None = None
-        self._counting = False
         self.method = _method_combo(tuple(self._methods.values()))
         self.minutes = _minutes_box()
         self.summary = hint()
@@ -137,9 +134,9 @@ class TrainWidget(QWidget):
         ready = (
             store is not None and not store.read_only and bool(self._controller.worklist.summaries)
         )
-        at_work = state in AT_WORK
-        self.train_button.setEnabled(ready and not at_work and state is not RunnerState.CLOSED)
-        self.stop_button.setEnabled(state is RunnerState.RUNNING)
+        at_work = self._controller.awaits("train", "predict", "export")
+        self.train_button.setEnabled(ready and not self._controller.awaits("train"))
+        self.stop_button.setEnabled(at_work and state is not RunnerState.STOPPING)
 
     def _follow(self, event: Event) -> None:
         if isinstance(event, RunStarted):
@@ -149,15 +146,11 @@ class TrainWidget(QWidget):
         elif isinstance(event, Validated):
             self.curves.add_validation(event)
         elif isinstance(event, Progress):
-            self._counting = True
-            self._show(
-                event.done / max(event.total, 1), f"{event.task}: {event.done}/{event.total}"
-            )
+            self._count(event)
         elif isinstance(event, RunFinished):
             self._finish(event)
-        elif isinstance(event, CommandDone) and (event.message or self._counting):
-            self._counting = False
-            self._idle(event.message or f"{event.command}: done")
+        elif isinstance(event, CommandDone) and event.message:
+            self._idle(event.message)
 
     def _start(self, event: RunStarted) -> None:
         self.curves.reset()
@@ -172,6 +165,12 @@ class TrainWidget(QWidget):
         self._show(event.fraction, words)
         if self._bar is not None:
             self._bar.update(max(0, round(100 * event.fraction) - self._bar.n))
+
+    def _count(self, event: Progress) -> None:
+        if event.done < event.total:
+            self._show(event.done / event.total, f"{event.task}: {event.done}/{event.total}")
+        else:
+            self._idle(f"{event.task}: done")
 
     def _finish(self, event: RunFinished) -> None:
         self.shut()

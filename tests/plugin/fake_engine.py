@@ -72,7 +72,7 @@ class FakeRunner:
         if isinstance(command, ShowCase):
             self._shown = command.case
         elif isinstance(command, Stop):
-            self._stopping = bool(self._run)
+            self._stopping = bool(self._work)
         else:
             self._work.append(self._perform(command))
 
@@ -103,7 +103,10 @@ class FakeRunner:
         yield CommandDone(command=command.kind)
 
     def _train(self, command: Train) -> Iterator[Event]:
-        self._run, self._stopping = f"run-{len(self.sent)}", False
+        if self._stopping:  # before it began
+            self._stopping = False
+            return
+        self._run = f"run-{len(self.sent)}"
         run = self._run
         yield RunStarted(
             run=run,

@@ -97,7 +97,7 @@ def test_buttons_follow_the_engine_and_stop_keeps_what_was_learnt(labelling, qtb
     assert train.isEnabled()
     assert not stop.isEnabled()
     press(qtbot, dock, "train")
-    qtbot.waitUntil(stop.isEnabled, timeout=3000)
+    qtbot.waitUntil(lambda: bool(dock.train.curves.points("supervised")[0]), timeout=5000)
     assert not train.isEnabled()
     press(qtbot, dock, "stop")
     qtbot.waitUntil(train.isEnabled, timeout=5000)
