@@ -12,27 +12,39 @@ from sslseg.losses.consistency import pseudo_cross_entropy
 from sslseg.losses.masked import supervised
 from sslseg.losses.ramps import Ramp
 from sslseg.methods.base import MakeNetwork, Method, MethodParams, Networks, StepOutput
+from sslseg.methods.shared import ADVANCED
 from sslseg.networks.teacher import freeze, update_teacher
+
+
+NAMES = ("a", "b")
 
 
 class CoTrainingParams(MethodParams):
     """Parameters of co-training."""
 
     consistency: float = Field(
-        0.5, ge=0, description="Weight of what the networks teach each other, at its fullest."
+        1.0, ge=0, description="Weight of what the networks teach each other, at its fullest."
     )
     start: float = Field(
         0.3, ge=0, le=1, description="Share of the run in which both learn from the labels alone."
+    )
+    threshold: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="Probability from which a network believes the other; 0 is the paper's.",
+        json_schema_extra=ADVANCED,
     )
 
 
 class CoTraining(Method[CoTrainingParams]):
     """Two networks with different initialisation teach each other their hard labels.
 
-    Chen et al., CVPR 2021, CPS: L = Lsup1 + Lsup2 + w (CE(z1, argmax p2) + CE(z2, argmax p1)), no
-    threshold (methods.md D2). Each network sees its own intensity view of the same warped batch,
-    which keeps them different. Cross labels act on voxels that nobody annotated. Predictions are
-    the mean of both networks' EMAs, their disagreement is the mutual information.
+    Chen et al., CVPR 2021, CPS: L = Lsup1 + Lsup2 + w (CE(z1, argmax p2) + CE(z2, argmax p1)), in
+    its variant with CutMix (methods.md D2). Each network sees intensity and CutMix views of its
+    own, which keeps the two different. Two choices of ours: the labels come from the other
+    network's EMA, and only where it is sure. They act on voxels that nobody annotated.
+    Predictions are the mean of both EMAs, their disagreement is the mutual information.
     """
 
     name = "co-training"
@@ -60,24 +72,40 @@ class CoTraining(Method[CoTrainingParams]):
 
     def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
         """Return both networks' supervised terms and the cross terms."""
-        cross = fraction >= self.params.start and self.params.consistency > 0
-        items = batch if cross else batch.head()
-        z1, z2 = nets["a"](views.noisy(items.x)), nets["b"](views.noisy(items.x))
-        terms = {"supervised": supervised(z1, items.y) + supervised(z2, items.y)}
-        if cross:
-            terms["consistency"] = self._cross(z1, z2, items.y)
-        return StepOutput(terms, z1, items.y)
+        idle = fraction < self.params.start or self.params.consistency == 0
+        if idle or batch.unlabelled == 0:
+            return self._supervised(batch.head(), views, nets)
+        free = batch.x[batch.labelled :]
+        with torch.no_grad():
+            said = {n: torch.softmax(nets[f"teacher_{n}"](free).float(), dim=1) for n in NAMES}
+        first, logits, y = self._taught("a", said["b"], batch, views, nets)
+        second, _, _ = self._taught("b", said["a"], batch, views, nets)
+        terms = {name: first[name] + second[name] for name in first}
+        return StepOutput(terms, logits, y)
 
-    def _cross(self, z1: Tensor, z2: Tensor, y: Tensor) -> Tensor:
-        hidden = (y < 0).unsqueeze(1)
-        label1, label2 = z1.detach().argmax(1), z2.detach().argmax(1)
-        return pseudo_cross_entropy(z1, label2, hidden) + pseudo_cross_entropy(z2, label1, hidden)
+    def _supervised(self, items: Batch, views: Views, nets: Networks) -> StepOutput:
+        logits = {name: nets[name](views.noisy(items.x)) for name in NAMES}
+        term = supervised(logits["a"], items.y) + supervised(logits["b"], items.y)
+        return StepOutput({"supervised": term}, logits["a"], items.y)
+
+    def _taught(
+        self, name: str, other: Tensor, batch: Batch, views: Views, nets: Networks
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Return one network's terms, logits and target; `other` is what its fellow says."""
+        count, free = batch.labelled, batch.x[batch.labelled :]
+        mix = views.cutmix(free)
+        logits = nets[name](torch.cat([batch.x[:count], mix(views.strong(free))]))
+        y = torch.cat([batch.y[:count], mix(batch.y[count:])])
+        sure, label = mix(other).max(1)
+        believed = (y[count:] < 0) & (sure >= self.params.threshold)
+        term = pseudo_cross_entropy(logits[count:], label, believed.unsqueeze(1))
+        return {"supervised": supervised(logits, y), "consistency": term}, logits, y
 
     def after_step(self, nets: Networks, step: int) -> None:
         """Each EMA follows its network."""
-        for name in ("a", "b"):
+        for name in NAMES:
             update_teacher(nets[f"teacher_{name}"], nets[name], step, self.params.ema_decay)
 
     def members(self, nets: Networks, x: Tensor) -> list[Tensor]:
         """Return the two EMAs' probabilities."""
-        return [torch.softmax(nets[f"teacher_{n}"](x).float(), dim=1) for n in ("a", "b")]
+        return [torch.softmax(nets[f"teacher_{n}"](x).float(), dim=1) for n in NAMES]
