@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 DONE = "done_cases"
 """Project setting: names of the cases that the user has checked."""
 
+LISTING_S = 1.0
+"""Seconds between two refreshes of the worklist while many volumes are added."""
+
 SUGGESTIONS = 12
 """How many slices are asked for at a time."""
 
@@ -85,6 +88,7 @@ class Controller:
         self._fresh: set[str] | None = None
         self._asked: Counter[str] = Counter()
         self._known = +self._asked
+        self._listed_at = 0.0
         self.closed = False
 
     @property
@@ -144,7 +148,7 @@ class Controller:
         """Read image files or DICOM folders beside the window, and add them as cases."""
         if self.store is not None:
             for path in paths:
-                self.background.submit(_describe(path), self._add_case)
+                self.background.submit(_describe(path), self._add_case, self._add_failed)
 
     def add_class(self, name: str) -> None:
         """Add a class to the project."""
@@ -269,6 +273,8 @@ class Controller:
             show(event.message)
 
     def _predicted(self, case: str, folder: Path) -> None:
+        if case not in self.worklist.summaries:  # of a project that was closed meanwhile
+            return
         self._fresh = {case, *(self._fresh or ())}
         self._submit_facts(case, folder)
         if self.view.case is not None and self.view.case.name == case:
@@ -308,17 +314,28 @@ class Controller:
         )
 
     def _add_case(self, record: CaseRecord) -> None:
-        store = self._open_store()
         try:
-            store.add_case(record)
+            self._open_store().add_case(record)
         except SslsegError as error:
             self.report(error)
+        self._added()
+
+    def _add_failed(self, error: Exception) -> None:
+        self.report(error)
+        self._added()
+
+    def _added(self) -> None:
+        """List new cases: at once when all are read, once a second while many are coming."""
+        last = not self.background.busy
+        if not last and time.monotonic() - self._listed_at < LISTING_S:
             return
+        self._listed_at = time.monotonic()
         self._begin_worklist()
         self.project_changed.emit()
-        if self.view.case is None:
-            self.show_case(record.name)
-        if not self.background.busy:
+        first = self.worklist.next_undone()
+        if first is not None and self.view.case is None:
+            self.show_case(first)
+        if first is not None and last:
             self.send(Suggest(count=SUGGESTIONS))
 
     def _saver(self, case: str) -> Callable[[Plane, Slices], None]:

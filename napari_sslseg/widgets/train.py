@@ -169,6 +169,8 @@ class TrainWidget(QWidget):
     def _count(self, event: Progress) -> None:
         if event.done < event.total:
             self._show(event.done / event.total, f"{event.task}: {event.done}/{event.total}")
+        elif self._bar is not None:
+            self._show(0.0, "Training: first steps")
         else:
             self._idle(f"{event.task}: done")
 

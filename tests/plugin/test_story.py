@@ -27,7 +27,7 @@ CASE = "sample_05"
 
 def press(qtbot, dock, name):
     button = dock.findChild(QPushButton, name)
-    assert button.isEnabled(), name
+    qtbot.waitUntil(button.isEnabled, timeout=60000)
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
