@@ -208,7 +208,10 @@ class Session:
     ) -> PredictionReady | None:
         if control.shown is None:
             return None
-        return self._predict_one(trainer, facts, control.shown, control)
+        try:
+            return self._predict_one(trainer, facts, control.shown, control)
+        except SslsegError:
+            return None  # training goes on; the prediction after it tells what is wrong
 
     def _predict_one(
         self, trainer: Trainer, facts: model.ModelFacts, name: str, control: Control

@@ -131,10 +131,12 @@ def test_completed(make_job):
         "RunStarted",
         "Progress",
         "StepReported",
+        "StepReported",
         "CheckpointSaved",
         "Validated",
         "RunFinished",
     ]
+    assert [e.step for e in events if isinstance(e, StepReported)] == [1, 3], "first and last"
     assert finished.seconds == pytest.approx(0.09)
 
 
@@ -186,7 +188,7 @@ def test_diverged_saves_nothing_and_says_what_to_do(make_job):
 
 
 @pytest.mark.parametrize("where", ["prepare", "step"])
-def test_other_errors_leave_through_the_caller(make_job, where):
+def test_a_problem_that_the_user_can_solve_ends_the_run_in_its_words(make_job, where):
     problem = SslsegError("a vanished file", "it", "Put it back.")
 
     def fail(*_):
@@ -197,18 +199,34 @@ def test_other_errors_leave_through_the_caller(make_job, where):
         raise problem
 
     job = make_job(prepare=fail) if where == "prepare" else make_job(act=fail_at_step)
-    events = []
-    with pytest.raises(SslsegError, match="vanished"):
-        events.extend(map(events.append, train(job, Control())))
-    assert kinds(events)[0] == "RunStarted"
-    assert "RunFinished" not in kinds(events), "the caller owes it"
+    finished = end(list(train(job, Control())))
+    assert finished.reason is FinishReason.FAILED
+    assert finished.message == str(problem)
+
+
+def test_what_was_learnt_before_a_problem_is_kept(make_job):
+    def fail_late(step):
+        if step == 2:
+            raise SslsegError("a vanished file", "it", "Put it back.")
+
+    events = list(train(make_job(act=fail_late, steps=9), Control()))
+    assert end(events).reason is FinishReason.FAILED
+    assert [e.path for e in events if isinstance(e, CheckpointSaved)] == ["checkpoint-2"]
+
+
+def test_unforeseen_errors_leave_through_the_caller(make_job):
+    def fail(_):
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        list(train(make_job(act=fail), Control()))
 
 
 def test_at_most_ten_reports_a_second(make_job):
     events = list(train(make_job(minutes=0.5, seconds=0.013), Control()))
     reports = [e for e in events if isinstance(e, StepReported)]
     assert reports[0].step == 1
-    gaps = [b.seconds - a.seconds for a, b in pairwise(reports)]
+    gaps = [b.seconds - a.seconds for a, b in pairwise(reports[:-1])]  # the last step is told too
     assert min(gaps) >= 0.1 - 1e-9
     assert max(gaps) < 0.13
     assert 200 < len(reports) <= 300

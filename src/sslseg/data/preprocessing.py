@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sslseg.core.errors import SslsegError
 from sslseg.core.events import Progress
 from sslseg.core.geometry import Array
 from sslseg.core.volume import CaseRecord, Volume
-from sslseg.storage.arrays import write_atomic
+from sslseg.storage.arrays import sha256, write_atomic
 from sslseg.storage.images import fingerprint, read_volume
 from sslseg.storage.store import ProjectStore
 
@@ -176,10 +177,17 @@ def prepare_all(
         yield Progress(task="Preparing volumes", done=done + 1, total=len(missing))
 
 
+def seal_file(path: Path) -> Path:
+    """Return where the checksum of a cached array lies."""
+    return path.with_suffix(".sha256")
+
+
 def _read_cached(path: Path, shape: Sequence[int]) -> Any:
     if not path.exists():
         return None
     try:
+        if seal_file(path).read_text(encoding="ascii") != sha256(path):
+            return None
         image = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError):
         return None
@@ -187,9 +195,8 @@ def _read_cached(path: Path, shape: Sequence[int]) -> Any:
 
 
 def _write_cached(path: Path, image: npt.NDArray[np.float16]) -> None:
-    from io import BytesIO
-
     buffer = BytesIO()
     np.save(buffer, image, allow_pickle=False)
     path.parent.mkdir(exist_ok=True)
     write_atomic(path, buffer.getvalue())
+    write_atomic(seal_file(path), hashlib.sha256(buffer.getvalue()).hexdigest().encode())

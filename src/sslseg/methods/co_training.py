@@ -15,7 +15,6 @@ from sslseg.methods.base import MakeNetwork, Method, MethodParams, Networks, Ste
 from sslseg.methods.shared import ADVANCED
 from sslseg.networks.teacher import freeze, update_teacher
 
-
 NAMES = ("a", "b")
 
 

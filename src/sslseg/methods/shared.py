@@ -67,7 +67,7 @@ class TrainingParams(BaseModel):
         1.0,
         ge=0,
         le=3,
-        description="Strength of the random deformations; 0 turns them off.",
+        description="Strength of the random deformations; 0 shows images as they are.",
         json_schema_extra=ADVANCED,
     )
     paste: float = Field(

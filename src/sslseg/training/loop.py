@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 
 from sslseg.core.control import Control
-from sslseg.core.errors import Cancelled
+from sslseg.core.errors import Cancelled, SslsegError
 from sslseg.core.events import (
     CheckpointSaved,
     CriticJudged,
@@ -100,26 +100,28 @@ def train(job: Job, control: Control) -> Iterator[Event]:
     """Run a job to its end, a request to stop, or a failure that the user can understand.
 
     Yields exactly one RunFinished after the RunStarted. A stop is honoured after the step at
-    hand, and what was learnt is saved. Errors other than `Diverged` leave through the caller,
-    which owes the RunFinished.
+    hand. What was learnt is saved in any case but divergence; when even that fails, the error
+    leaves through the caller, which owes the RunFinished.
     """
     run = job.started.run
     yield job.started
     clock = _Clock()
-    reason, message = FinishReason.COMPLETED, ""
+    reason, message, worth_keeping = FinishReason.COMPLETED, "", True
     try:
         yield from job.prepare()
         clock = _Clock()
         reason = yield from _steps(job, control, clock)
     except Cancelled:
         reason = FinishReason.STOPPED
+    except SslsegError as error:
+        reason, message = FinishReason.FAILED, str(error)
     except Diverged:
-        reason = FinishReason.FAILED
+        reason, worth_keeping = FinishReason.FAILED, False
         message = (
             "The loss was not finite for 20 steps in a row. The last checkpoint is kept. "
             "Train again with a smaller learning_rate."
         )
-    if reason is not FinishReason.FAILED and job.trainer.step_count:
+    if worth_keeping and job.trainer.step_count:
         step = job.trainer.step_count
         yield CheckpointSaved(run=run, step=step, path=job.save())
         yield from job.validate()
@@ -157,12 +159,13 @@ def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, 
     preview_every = FIRST_PREVIEW_SECONDS
     validate_every = _validation_interval(job.schedule)
     threads = _threads(job)
+    report: StepReport | None = None
     while True:
         fraction = job.schedule.fraction(job.trainer.step_count, clock.elapsed())
-        if fraction >= 1:
-            return FinishReason.COMPLETED
-        if control.stopped:
-            return FinishReason.STOPPED
+        if fraction >= 1 or control.stopped:
+            if report is not None:
+                yield _reported(job, report, clock)
+            return FinishReason.COMPLETED if fraction >= 1 else FinishReason.STOPPED
         if clock.due("poll", POLL_SECONDS):
             clock.done("poll")
             sampler = data.sampler() if data.changed() else sampler

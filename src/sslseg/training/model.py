@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -85,7 +86,7 @@ def load_facts(project: Path) -> ModelFacts | None:
     for folder in runs(project):
         facts = checkpoints.latest_facts(folder)
         if facts is not None:
-            return ModelFacts.model_validate(facts)
+            return _facts_of(facts)
     return None
 
 
@@ -96,8 +97,18 @@ def load_facts_and_tensors(project: Path) -> tuple[ModelFacts, dict[str, torch.T
         if found is not None:
             tensors, facts = found
             loaded = {name: torch.from_numpy(array) for name, array in tensors.items()}
-            return ModelFacts.model_validate(facts), loaded
+            return _facts_of(facts), loaded
     return None
+
+
+def _facts_of(facts: dict[str, Any]) -> ModelFacts:
+    if facts.get("format") != FORMAT:
+        raise SslsegError(
+            f"a model of format {facts.get('format')}",
+            f"format {FORMAT}",
+            "Use the version of this program that made it, or train with --fresh.",
+        )
+    return ModelFacts.model_validate(facts)
 
 
 def load(project: Path, device: Device) -> tuple[Trainer, ModelFacts]:
