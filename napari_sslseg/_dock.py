@@ -11,7 +11,6 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sslseg import shortcuts
-from napari_sslseg._immortal import keep_none
 from napari_sslseg.controller import Controller
 from napari_sslseg.widgets.annotate import AnnotateWidget
 from napari_sslseg.widgets.project import ProjectWidget
@@ -45,7 +44,6 @@ class SegmentationDock(QWidget):
         viewer: napari.viewer.Viewer,
         make_runner: Callable[[], Runner] = ProcessRunner,
     ) -> None:
-        keep_none()
         super().__init__()
         self._viewer = viewer
         self.controller = Controller(viewer, make_runner)

@@ -244,13 +244,15 @@ class Controller:
 
     def _tick(self) -> None:
         for event in self._runner.poll():
+            if self.closed:  # napari's progress bar runs the event loop: the window may be gone
+                return
             self._follow(event)
             self.told.emit(event)
         self.background.drain()
         self._look_at_status()
 
     def _follow(self, event: Event) -> None:
-        if isinstance(event, PredictionReady):
+        if isinstance(event, PredictionReady) and self.store is not None:
             self._predicted(event.case, Path(event.folder))
         elif isinstance(event, SuggestionsReady):
             self.queue.set(event.suggestions)
@@ -261,7 +263,8 @@ class Controller:
         elif isinstance(event, RunFinished):
             self._run_finished(event)
         elif isinstance(event, CommandDone):
-            self._asked[event.command] -= 1
+            # the worker predicts and suggests after a training without being asked
+            self._asked[event.command] = max(0, self._asked[event.command] - 1)
             if event.message and event.command != "train":
                 show_warning(event.message)
 

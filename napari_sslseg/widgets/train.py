@@ -36,6 +36,9 @@ from sslseg.runner import RunnerState
 DISABLED = Qt.ItemDataRole.UserRole - 1
 """The role under which Qt's list models keep an entry's flags."""
 
+SHOWN_EVERY = 0.5
+"""Seconds between looks at the progress; each one repaints part of the window."""
+
 
 class TrainWidget(QWidget):
     """Asks for training and shows how it goes; every button follows what the engine tells."""
@@ -45,6 +48,7 @@ class TrainWidget(QWidget):
         self._controller = controller
         self._methods = {method.name: method for method in methods()}
         self._bar: progress | None = None
+        self._shown_at = 0.0
         self.method = _method_combo(tuple(self._methods.values()))
         self.minutes = _minutes_box()
         self.summary = hint()
@@ -156,15 +160,20 @@ class TrainWidget(QWidget):
         self.curves.reset()
         self.plan.setText("\n".join(event.plan))
         self.shut()
+        self._shown_at = -SHOWN_EVERY
         self._bar = progress(total=100, desc=f"Training {event.method}")
         self._show(0.0, "Training: first steps")
 
     def _step(self, event: StepReported) -> None:
         self.curves.add_step(event)
+        if event.seconds - self._shown_at < SHOWN_EVERY and event.fraction < 1:
+            return
+        self._shown_at = event.seconds
         words = f"step {event.step}, {duration(event.seconds_left)} left"
         self._show(event.fraction, words)
-        if self._bar is not None:
-            self._bar.update(max(0, round(100 * event.fraction) - self._bar.n))
+        gain = round(100 * event.fraction) - self._bar.n if self._bar is not None else 0
+        if self._bar is not None and gain > 0:  # napari runs the event loop at each update
+            self._bar.update(gain)
 
     def _count(self, event: Progress) -> None:
         if event.done < event.total:
@@ -201,12 +210,12 @@ def _method_combo(offered: tuple[MethodInfo, ...]) -> QComboBox:
     combo.setObjectName("method")
     combo.setToolTip("How the model learns from labelled and unlabelled volumes")
     for family in dict.fromkeys(method.family for method in offered):
-        combo.addItem(family)
+        combo.addItem(f"— {family} —")
         # Qt has no headings in a combo box; an entry without flags cannot be chosen.
         combo.setItemData(combo.count() - 1, 0, DISABLED)
         for method in offered:
             if method.family == family:
-                combo.addItem(f"   {method.name}", method.name)
+                combo.addItem(method.name, method.name)
     combo.setCurrentIndex(combo.findData(DEFAULT_METHOD))
     return combo
 

@@ -28,10 +28,9 @@ from sslseg.export.masks import MaskSource, mask
 from sslseg.inference.native import to_native
 from sslseg.methods import find
 from sslseg.storage import arrays
-from sslseg.storage.images import case_name, describe, is_image, read_labels, read_volume
+from sslseg.storage.images import case_name, describe, is_image, read_labels
 from sslseg.storage.store import ProjectStore
 from sslseg.suggest.acquisition import slice_scores
-from sslseg.suggest.coldstart import image_features
 from sslseg.suggest.selection import rank
 from sslseg.suggest.views import CaseView, annotated_slices
 from sslseg.training import loop, model
@@ -95,10 +94,7 @@ class Session:
         records: list[CaseRecord] = []
         for done, path in enumerate(paths):
             control.check()
-            volume = read_volume(path)
-            features = image_features(volume.data, volume.geometry.spacing)
-            described = describe(path, volume)
-            records.append(described.model_copy(update={"features": tuple(features.tolist())}))
+            records.append(describe(path))
             yield Progress(task="Reading images", done=done + 1, total=len(paths))
         self.store.add_cases(records)
 

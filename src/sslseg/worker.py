@@ -293,6 +293,8 @@ def _greet() -> WorkerReady:
     import torch
 
     torch.set_num_threads(thread_count())
+    # The first optimiser of a process loads a second's worth of modules: before the click on Train.
+    torch.optim.AdamW([torch.zeros(1)])
     return WorkerReady(device=_device(), methods=methods())
 
 

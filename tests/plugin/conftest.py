@@ -17,12 +17,9 @@ os.environ.setdefault("NAPARI_CONFIG", "")
 from fake_engine import FakeRunner
 
 from napari_sslseg._dock import SegmentationDock
-from napari_sslseg._immortal import keep_none
 from sslseg.core.geometry import Plane
 from sslseg.storage.images import describe
 from sslseg.storage.store import ProjectStore
-
-keep_none()
 
 NO_SCREEN = sys.platform == "linux" and not os.environ.get("DISPLAY")
 

@@ -5,8 +5,9 @@ from itertools import islice
 import numpy as np
 from suggest_worlds import grid
 
+from sslseg.core.features import image_features
 from sslseg.core.geometry import Plane
-from sslseg.suggest.coldstart import diverse_order, image_features, position, spread_slices
+from sslseg.suggest.coldstart import diverse_order, position, spread_slices
 
 
 def test_positions_fill_gaps_from_the_middle():

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sslseg.core.annotation import BACKGROUND
 from sslseg.core.errors import SslsegError
+from sslseg.core.features import image_features
 from sslseg.core.geometry import Array, Geometry, Reorientation
 from sslseg.core.volume import CaseRecord, Volume
 from sslseg.storage.arrays import make_folder
@@ -104,6 +105,7 @@ def describe(path: Path, volume: Volume | None = None) -> CaseRecord:
         geometry=volume.geometry,
         reorientation=volume.reorientation,
         modality=volume.modality,
+        features=tuple(image_features(volume.data, volume.geometry.spacing).tolist()),
     )
 
 

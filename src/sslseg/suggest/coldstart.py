@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,36 +10,8 @@ import numpy.typing as npt
 from sslseg.core.geometry import Plane
 from sslseg.suggest.views import CaseView, offered_planes
 
-BINS = 16
 Target = tuple[int, Plane, int]
 """Number of the case, plane and slice."""
-
-
-def image_features(
-    data: npt.NDArray[Any], spacing: tuple[float, float, float]
-) -> npt.NDArray[np.float32]:
-    """Describe an image by its intensity histogram and its size in mm.
-
-    Parameters
-    ----------
-    data : ndarray
-        ``(X, Y, Z)`` intensities.
-    spacing : tuple of float
-        mm along ``(X, Y, Z)``.
-
-    Returns
-    -------
-    ndarray of float32
-        ``(19,)``: shares of 16 equal bins between the 0.5 and 99.5 percentiles, and the natural
-        logarithm of the three side lengths.
-    """
-    thin = data[tuple(slice(None, None, max(1, n // 64)) for n in data.shape)].astype(np.float64)
-    finite = thin[np.isfinite(thin)]
-    low, high = np.percentile(finite, (0.5, 99.5)) if finite.size else (0.0, 1.0)
-    scaled = np.clip((finite - low) / max(high - low, 1e-12), 0, 1)
-    counts, _ = np.histogram(scaled, BINS, (0, 1))
-    sides = np.log([n * step for n, step in zip(data.shape, spacing, strict=True)])
-    return np.concatenate([counts / max(finite.size, 1), sides]).astype(np.float32)
 
 
 def diverse_order(cases: Sequence[CaseView], rng: np.random.Generator) -> list[int]:

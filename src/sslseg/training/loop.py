@@ -31,8 +31,8 @@ POLL_SECONDS = 0.5
 CHECKPOINT_SECONDS = 60.0
 FIRST_PREVIEW_SECONDS = 6.0
 PREVIEW_SECONDS, PREVIEW_SHARE = 8.0, 0.05
-STEPS_BEFORE_PREVIEW = 25
-"""A network that has hardly learnt shows a carpet of colours; nobody needs to see it."""
+STEPS_BEFORE_PREVIEW, LONGEST_WAIT_SECONDS = 25, 12.0
+"""A network that has hardly learnt shows a carpet of colours; but nobody waits for ever."""
 VALIDATIONS = 10
 VALIDATION_SECONDS = 4.0
 
@@ -179,7 +179,7 @@ def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, 
         if clock.due("validate", validate_every):
             yield from job.validate()
             clock.done("validate")
-        if job.trainer.step_count >= STEPS_BEFORE_PREVIEW and clock.due("preview", preview_every):
+        if _worth_seeing(job, clock) and clock.due("preview", preview_every):
             began = time.monotonic()
             shown = job.preview()
             if shown is not None:
@@ -190,6 +190,11 @@ def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, 
             path = job.save()
             clock.done("checkpoint")
             yield CheckpointSaved(run=job.started.run, step=job.trainer.step_count, path=path)
+
+
+def _worth_seeing(job: Job, clock: _Clock) -> bool:
+    learnt = job.trainer.step_count >= STEPS_BEFORE_PREVIEW
+    return learnt or clock.elapsed() >= LONGEST_WAIT_SECONDS
 
 
 def _threads(job: Job) -> Threads | None:
