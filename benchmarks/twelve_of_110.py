@@ -15,6 +15,7 @@ import json
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,8 @@ def annotate(session: Session, data: Path, names: list[str], labels: str) -> int
     return count
 
 
-def run(data: Path, labels: str, seed: int, request: TrainRequest) -> Json:
-    """Train once and score the 41 test volumes."""
+def run(data: Path, request: TrainRequest, args: argparse.Namespace) -> Json:
+    """Train once and score the 41 test volumes, or while tuning 40 of the training volumes."""
     split = json.loads((data / "split.json").read_text(encoding="utf-8"))
     control = Control()
     images = {
@@ -66,20 +67,23 @@ def run(data: Path, labels: str, seed: int, request: TrainRequest) -> Json:
         if part != "note"
     }
     chosen = list(split["train"])
-    if labels != "dense":
-        chosen = np.random.default_rng(seed).choice(chosen, 4, replace=False).tolist()
+    if args.labels != "dense":
+        chosen = np.random.default_rng(request.seed).choice(chosen, 4, replace=False).tolist()
     with tempfile.TemporaryDirectory() as folder:
         session = Session.create(Path(folder) / "project", ["anterior", "posterior"])
         list(session.add(images["train"], control))
-        slices = annotate(session, data, chosen, labels)
+        slices = annotate(session, data, chosen, args.labels)
         events = list(session.train(request, control))
         end = next(event for event in events if isinstance(event, RunFinished))
         start = next(event for event in events if isinstance(event, RunStarted))
-        list(session.add(images["test"], control))
+        asked = [n for n in split["train"] if n not in chosen][-40:]  # for tuning
+        if args.score == "test":
+            list(session.add(images["test"], control))
+            asked = split["test"]
         began = time.monotonic()
-        list(session.predict(split["test"], control))
+        list(session.predict(asked, control))
         seconds = time.monotonic() - began
-        scores = session.evaluate(data / "labels", split["test"])["mean"]
+        scores = session.evaluate(data / "labels", asked)["mean"]
         session.close()
     return {
         "dice": scores["all"]["dice"], "hd95_mm": scores["all"]["hd95_mm"], "per_class": scores,
@@ -99,6 +103,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--score", choices=["test", "train"], default="test")
     args = parser.parse_args()
     data = data_folder(parser, args.data, "hippocampus")
     torch.set_num_threads(args.threads)
@@ -112,17 +117,14 @@ def main() -> None:
             method=args.method, minutes=args.minutes, seed=seed, settings=settings
         )
         key = {**request.model_dump(mode="json"), "labels": args.labels, "threads": args.threads}
-        result = once(
-            "twelve_of_110.jsonl", key, lambda r=request, s=seed: run(data, args.labels, s, r)
-        )
+        key |= {"score": args.score}
+        result = once("twelve_of_110.jsonl", key, partial(run, data, request, args))
         found.append(result["dice"])
-        print(
-            f"seed {seed}: Dice {result['dice']:.4f}, {result['steps']} steps, {result['train_seconds']} s"
-        )
+        end = f"{result['steps']} steps, {result['train_seconds']} s"
+        print(f"seed {seed}: Dice {result['dice']:.4f}, {end}", flush=True)
     spread = statistics.stdev(found) if len(found) > 1 else 0.0
-    print(
-        f"{args.method or 'default'} {settings or ''}: mean {statistics.mean(found):.4f}, sd {spread:.4f}, n {len(found)}"
-    )
+    name = f"{args.method or 'default'} {settings or ''} {args.labels}"
+    print(f"{name}: mean {statistics.mean(found):.4f}, sd {spread:.4f}, n {len(found)}")
 
 
 if __name__ == "__main__":

@@ -95,18 +95,41 @@ def test_ua_mt_leaves_batch_norm_of_the_teacher_alone():
     assert not any(module.training for module in layers.modules())
 
 
+def together(*says: nn.Module) -> dict[str, nn.Module]:
+    """Networks of co-training whose EMAs say the same as they."""
+    nets: dict[str, nn.Module] = {}
+    for number, net in enumerate(says):
+        nets |= {f"student_{number}": net, f"teacher_{number}": net}
+    return nets
+
+
 def test_co_training_swaps_hard_labels():
     """Each learns the other's argmax: -ln of what it gave that class, both summed."""
-    nets = {"a": Says(SURE, SURE), "b": Says(UNSURE, UNSURE)}
-    found = terms("co-training", nets)["consistency"]
+    nets = together(Says(SURE, SURE), Says(UNSURE, UNSURE))
+    found = terms("co-training", nets, networks=2, threshold=0.0)["consistency"]
     assert found.item() == pytest.approx(-math.log(0.05) - math.log(0.3), rel=1e-4)
+
+
+def test_co_training_believes_only_a_sure_fellow():
+    nets = together(Says(SURE, SURE), Says(UNSURE, UNSURE))
+    found = terms("co-training", nets, networks=2, threshold=0.8)["consistency"]
+    assert found.item() == pytest.approx(-math.log(0.3), rel=1e-4)
+
+
+def test_of_three_networks_each_learns_the_mean_of_the_others():
+    """The mean of (.9, .1, 0) and (.2, .8, 0) is (.55, .45, 0): class 0, though one says 1."""
+    first, second, third = (0.9, 0.1, 0.0), (0.2, 0.8, 0.0), (0.25, 0.25, 0.5)
+    nets = together(Says(first, first), Says(second, second), Says(third, third))
+    found = terms("co-training", nets, networks=3, threshold=0.0)["consistency"]
+    taught = (0.1, 0.2, 0.25)  # what each gave the class: 1 to the first, 0 to the others
+    assert found.item() == pytest.approx(-sum(math.log(p) for p in taught), rel=1e-4)
 
 
 def test_co_training_supervises_both():
     said = Batch(HIDDEN.x, torch.tensor([[[1, IGNORE]]]), 1)
-    nets = {"a": Says(SURE, SURE), "b": Says(UNSURE, UNSURE)}
-    terms("co-training", nets, said)["supervised"].backward()
-    for name in ("a", "b"):
+    nets = together(Says(SURE, SURE), Says(UNSURE, UNSURE))
+    terms("co-training", nets, said, networks=2)["supervised"].backward()
+    for name in ("student_0", "student_1"):
         assert torch.count_nonzero(nets[name].logits.grad[..., 0]) == 3
         assert torch.count_nonzero(nets[name].logits.grad[..., 1]) == 0
 

@@ -12,9 +12,9 @@ from sslseg.storage.split import hold_out
 from sslseg.storage.store import ProjectStore
 
 
-def test_of_one_case_the_4th_10th_and_16th_slice_are_held_out() -> None:
+def test_of_one_case_the_4th_11th_and_18th_slice_are_held_out() -> None:
     held = [hold_out("a", {"a": False} if n else {}, n)[1] for n in range(20)]
-    assert [n + 1 for n, one in enumerate(held) if one] == [4, 10, 16]
+    assert [n + 1 for n, one in enumerate(held) if one] == [4, 11, 18]
 
 
 def test_every_sixth_case_is_for_validation() -> None:

@@ -85,7 +85,7 @@ class FakeData:
 
 @pytest.fixture
 def make_job(clock):
-    def make(act=None, steps=3, minutes=None, seconds=0.03, data=None, prepare=None, preview=None):
+    def make(act=None, steps=3, minutes=None, seconds=0.03, data=None, prepare=None, preview=None, join=None):
         def prepared():
             yield Progress(task="Preparing volumes", done=1, total=1)
 
@@ -97,6 +97,7 @@ def make_job(clock):
             prepare=prepare or prepared,
             data=lambda: chosen,
             validate=lambda: [VALIDATED],
+            join_held_out=join or (lambda: None),
             preview=preview or (lambda: None),
             save=lambda: f"checkpoint-{job.trainer.step_count}",
         )

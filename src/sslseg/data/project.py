@@ -71,6 +71,10 @@ class ProjectData:
         ]
         return Sampler(cases, plan, seed)
 
+    def join_held_out(self) -> None:
+        """Let training see the held-out slices from the next sampler on."""
+        self._hold_out = False
+
     def held_out(self) -> list[HeldOutSlice]:
         """Return the slices that only validation sees."""
         if not self._hold_out:

@@ -15,8 +15,6 @@ from sslseg.methods.base import MakeNetwork, Method, MethodParams, Networks, Ste
 from sslseg.methods.shared import ADVANCED
 from sslseg.networks.teacher import freeze, update_teacher
 
-NAMES = ("a", "b")
-
 
 class CoTrainingParams(MethodParams):
     """Parameters of co-training."""
@@ -26,6 +24,13 @@ class CoTrainingParams(MethodParams):
     )
     start: float = Field(
         0.3, ge=0, le=1, description="Share of the run in which both learn from the labels alone."
+    )
+    networks: int = Field(
+        2,
+        ge=2,
+        le=6,
+        description="How many networks; each costs its share of the time.",
+        json_schema_extra=ADVANCED,
     )
     threshold: float = Field(
         0.8,
@@ -37,30 +42,32 @@ class CoTrainingParams(MethodParams):
 
 
 class CoTraining(Method[CoTrainingParams]):
-    """Two networks with different initialisation teach each other their hard labels.
+    """Networks with different initialisation teach each other their hard labels.
 
     Chen et al., CVPR 2021, CPS: L = Lsup1 + Lsup2 + w (CE(z1, argmax p2) + CE(z2, argmax p1)), in
     its variant with CutMix (methods.md D2). Each network sees intensity and CutMix views of its
-    own, which keeps the two different. Two choices of ours: the labels come from the other
-    network's EMA, and only where it is sure. They act on voxels that nobody annotated.
-    Predictions are the mean of both EMAs, their disagreement is the mutual information.
+    own, which keeps them different. Choices of ours: any number of networks, each taught by the
+    mean of the others' EMAs, and only where that is sure. The terms act on voxels that nobody
+    annotated and are summed over the networks. Predictions are the mean of all EMAs, their
+    disagreement is the mutual information.
     """
 
     name = "co-training"
     family = "Co-training"
-    summary = "Two networks teach each other; their disagreement marks where labels would help."
+    summary = "Several networks teach each other; where they disagree, labels would help."
     source = "Chen et al. (CPS), CVPR 2021"
-    parties = "the two networks"
+    parties = "the networks"
     Params = CoTrainingParams
 
+    @property
+    def students(self) -> tuple[str, ...]:
+        """Names of the networks that are optimised."""
+        return tuple(f"student_{number}" for number in range(self.params.networks))
+
     def build(self, make: MakeNetwork) -> dict[str, nn.Module]:
-        """Return networks a and b and the EMA of each."""
-        return {
-            "a": make(),
-            "b": make(),
-            "teacher_a": freeze(make()),
-            "teacher_b": freeze(make()),
-        }
+        """Return the networks and the EMA of each."""
+        nets = {name: make() for name in self.students}
+        return nets | {_teacher(name): freeze(make()) for name in self.students}
 
     def ramps(self) -> dict[str, Ramp]:
         """Cross supervision rises over a fifth of the run once the supervised share is over."""
@@ -70,41 +77,54 @@ class CoTraining(Method[CoTrainingParams]):
         return {"consistency": rise}
 
     def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
-        """Return both networks' supervised terms and the cross terms."""
+        """Return all networks' supervised terms and the cross terms."""
         idle = fraction < self.params.start or self.params.consistency == 0
         if idle or batch.unlabelled == 0:
-            return self._supervised(batch.head(), views, nets)
+            alone = [self._alone(name, batch.head(), views, nets) for name in self.students]
+            return _summed(alone)
         free = batch.x[batch.labelled :]
         with torch.no_grad():
-            said = {n: torch.softmax(nets[f"teacher_{n}"](free).float(), dim=1) for n in NAMES}
-        first, logits, y = self._taught("a", said["b"], batch, views, nets)
-        second, _, _ = self._taught("b", said["a"], batch, views, nets)
-        terms = {name: first[name] + second[name] for name in first}
-        return StepOutput(terms, logits, y)
+            said = {
+                name: torch.softmax(nets[_teacher(name)](free).float(), dim=1)
+                for name in self.students
+            }
+        everybody = torch.stack(list(said.values())).sum(0)
+        others = {name: (everybody - own) / (len(said) - 1) for name, own in said.items()}
+        return _summed([self._taught(n, others[n], batch, views, nets) for n in self.students])
 
-    def _supervised(self, items: Batch, views: Views, nets: Networks) -> StepOutput:
-        logits = {name: nets[name](views.noisy(items.x)) for name in NAMES}
-        term = supervised(logits["a"], items.y) + supervised(logits["b"], items.y)
-        return StepOutput({"supervised": term}, logits["a"], items.y)
+    def _alone(self, name: str, items: Batch, views: Views, nets: Networks) -> StepOutput:
+        logits = nets[name](views.noisy(items.x))
+        return StepOutput({"supervised": supervised(logits, items.y)}, logits, items.y)
 
     def _taught(
-        self, name: str, other: Tensor, batch: Batch, views: Views, nets: Networks
-    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Return one network's terms, logits and target; `other` is what its fellow says."""
+        self, name: str, others: Tensor, batch: Batch, views: Views, nets: Networks
+    ) -> StepOutput:
+        """Return one network's terms; `others` ``(Bu, C, *S)`` is what its fellows say."""
         count, free = batch.labelled, batch.x[batch.labelled :]
         mix = views.cutmix(free)
         logits = nets[name](torch.cat([batch.x[:count], mix(views.strong(free))]))
         y = torch.cat([batch.y[:count], mix(batch.y[count:])])
-        sure, label = mix(other).max(1)
+        sure, label = mix(others).max(1)
         believed = (y[count:] < 0) & (sure >= self.params.threshold)
         term = pseudo_cross_entropy(logits[count:], label, believed.unsqueeze(1))
-        return {"supervised": supervised(logits, y), "consistency": term}, logits, y
+        return StepOutput({"supervised": supervised(logits, y), "consistency": term}, logits, y)
 
     def after_step(self, nets: Networks, step: int) -> None:
         """Each EMA follows its network."""
-        for name in NAMES:
-            update_teacher(nets[f"teacher_{name}"], nets[name], step, self.params.ema_decay)
+        for name in self.students:
+            update_teacher(nets[_teacher(name)], nets[name], step, self.params.ema_decay)
 
     def members(self, nets: Networks, x: Tensor) -> list[Tensor]:
-        """Return the two EMAs' probabilities."""
-        return [torch.softmax(nets[f"teacher_{n}"](x).float(), dim=1) for n in NAMES]
+        """Return the EMAs' probabilities."""
+        return [torch.softmax(nets[_teacher(n)](x).float(), dim=1) for n in self.students]
+
+
+def _teacher(student: str) -> str:
+    return student.replace("student", "teacher")
+
+
+def _summed(outputs: list[StepOutput]) -> StepOutput:
+    """Add the networks' terms; the first network stands for all before the discriminator."""
+    names = outputs[0].terms
+    terms = {name: torch.stack([out.terms[name] for out in outputs]).sum() for name in names}
+    return StepOutput(terms, outputs[0].logits, outputs[0].y)

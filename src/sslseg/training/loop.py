@@ -34,6 +34,8 @@ PREVIEW_SECONDS, PREVIEW_SHARE = 8.0, 0.05
 STEPS_BEFORE_PREVIEW, LONGEST_WAIT_SECONDS = 25, 12.0
 """A network that has hardly learnt shows a carpet of colours; but nobody waits for ever."""
 VALIDATIONS = 10
+REFIT_FROM = 0.6
+"""Done share of the run from which the held-out slices are learnt from too."""
 VALIDATION_SECONDS = 4.0
 
 
@@ -79,7 +81,11 @@ class Job:
     prepare : callable
         Yields progress before the first step and returns the data.
     validate : callable
-        Returns what was measured on held-out slices, by events.
+        Returns what was measured on held-out slices, by events; nothing once they joined.
+    join_held_out : callable
+        Keeps the model that never saw them for the next round's warm start, then lets the
+        held-out slices into the data. With few slices each one counts, so the last part of a
+        run learns from all; the Dice reported is of the model before.
     preview : callable
         Predicts the case on the screen; None when there is none.
     save : callable
@@ -92,6 +98,7 @@ class Job:
     prepare: Callable[[], Iterator[Event]]
     data: Callable[[], Data]
     validate: Callable[[], list[Validated | CriticJudged]]
+    join_held_out: Callable[[], None]
     preview: Callable[[], PredictionReady | None]
     save: Callable[[], str]
 
@@ -160,12 +167,17 @@ def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, 
     validate_every = _validation_interval(job.schedule)
     threads = _threads(job)
     report: StepReport | None = None
+    joined = False
     while True:
         fraction = job.schedule.fraction(job.trainer.step_count, clock.elapsed())
         if fraction >= 1 or control.stopped:
             if report is not None:
                 yield _reported(job, report, clock)
             return FinishReason.COMPLETED if fraction >= 1 else FinishReason.STOPPED
+        if fraction >= REFIT_FROM and not joined:
+            yield from job.validate()
+            job.join_held_out()
+            joined, sampler = True, data.sampler()
         if clock.due("poll", POLL_SECONDS):
             clock.done("poll")
             sampler = data.sampler() if data.changed() else sampler

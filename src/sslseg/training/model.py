@@ -75,6 +75,14 @@ def save(folder: Path, trainer: Trainer, facts: ModelFacts) -> Path:
     return checkpoints.save(folder, trainer.step_count, tensors, facts.model_dump(mode="json"))
 
 
+def honest(run: Path) -> Path:
+    """Return where a run keeps the model that never saw its held-out slices.
+
+    The next round starts from it: else its validation would ask for what the model was taught.
+    """
+    return run / "before-held-out"
+
+
 def runs(project: Path) -> list[Path]:
     """Return the folders of all runs that have a checkpoint, newest first."""
     found = (project / "runs").glob("*/checkpoint-*.safetensors")
@@ -92,13 +100,15 @@ def load_facts(project: Path) -> ModelFacts | None:
 
 def load_facts_and_tensors(project: Path) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
     """Return the newest checkpoint of the newest run that verifies, or None."""
-    for folder in runs(project):
-        found = checkpoints.latest(folder)
-        if found is not None:
-            tensors, facts = found
-            loaded = {name: torch.from_numpy(array) for name, array in tensors.items()}
-            return _facts_of(facts), loaded
-    return None
+    return next((found for found in map(_read, runs(project)) if found is not None), None)
+
+
+def _read(folder: Path) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
+    found = checkpoints.latest(folder)
+    if found is None:
+        return None
+    tensors, facts = found
+    return _facts_of(facts), {name: torch.from_numpy(array) for name, array in tensors.items()}
 
 
 def _facts_of(facts: dict[str, Any]) -> ModelFacts:
@@ -135,7 +145,11 @@ def load(project: Path, device: Device) -> tuple[Trainer, ModelFacts]:
 
 def warm_start(trainer: Trainer, project: Path, method: str) -> str | None:
     """Take over the newest model's weights if it has the same shape; return its run, or None."""
-    found = load_facts_and_tensors(project)
+    newest = runs(project)
+    if not newest:
+        return None
+    kept = honest(newest[0])
+    found = _read(kept) if kept.exists() else _read(newest[0])
     if found is None:
         return None
     facts, tensors = found

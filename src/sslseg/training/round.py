@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sslseg.core.annotation import SliceState
 from sslseg.core.catalogue import DEFAULT_METHOD
 from sslseg.core.config import TrainRequest
 from sslseg.core.control import Control
@@ -26,7 +27,7 @@ from sslseg.storage.arrays import write_atomic
 from sslseg.storage.store import ProjectStore
 from sslseg.training import model
 from sslseg.training.device import Device, choose
-from sslseg.training.loop import Job, Schedule
+from sslseg.training.loop import REFIT_FROM, Job, Schedule
 from sslseg.training.planner import Plan, default_minutes, make_plan
 from sslseg.training.trainer import Trainer
 from sslseg.training.validation import critic_health, slice_dice
@@ -66,6 +67,7 @@ class Round:
     trainer: Trainer = field(init=False)
     health: CriticHealth = field(init=False, default_factory=CriticHealth)
     _data: ProjectData | None = field(init=False, default=None)
+    _joined: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         """Check the request and build the model; nothing is trained or written yet."""
@@ -87,6 +89,12 @@ class Round:
     def job(self) -> Job:
         """Return the job for `sslseg.training.loop.train`."""
         words = self.plan.words
+        held = sum(r.validation and r.state is not SliceState.NONE for r in self.store.slices())
+        if held and self.trainer.training.validation:
+            words = (
+                *words,
+                f"{held} held-out slices judge the first {REFIT_FROM:.0%}, then teach.",
+            )
         if not self.request.fresh:
             before = model.warm_start(self.trainer, self.store.path, self.method)
             words = (*words, f"Goes on from run {before}.") if before else words
@@ -108,6 +116,7 @@ class Round:
             prepare=self._prepare,
             data=lambda: self,
             validate=self._validate,
+            join_held_out=self._join_held_out,
             preview=lambda: self.preview(self.trainer, self.facts()),
             save=self._save,
         )
@@ -151,9 +160,19 @@ class Round:
         self._data = ProjectData(self.store, self.plan.spacing, hold_out=hold_out)
         self.sampler()
 
+    def _join_held_out(self) -> None:
+        assert self._data is not None
+        if self._data.held_out():
+            folder = self.store.path / "runs" / self.run
+            model.save(model.honest(folder), self.trainer, self.facts())
+            self._data.join_held_out()
+            self._joined = True
+
     def _validate(self) -> list[Validated | CriticJudged]:
         """Measure Dice on held-out slices and judge the critic; nothing when asked to stop."""
         assert self._data is not None
+        if self._joined:
+            return []
         try:
             return [*self._dice(self._data.held_out()), *self._judge(self._data)]
         except Cancelled:
