@@ -85,7 +85,16 @@ class FakeData:
 
 @pytest.fixture
 def make_job(clock):
-    def make(act=None, steps=3, minutes=None, seconds=0.03, data=None, prepare=None, preview=None, join=None):
+    def make(
+        act=None,
+        steps=3,
+        minutes=None,
+        seconds=0.03,
+        data=None,
+        prepare=None,
+        preview=None,
+        join=None,
+    ):
         def prepared():
             yield Progress(task="Preparing volumes", done=1, total=1)
 
@@ -132,6 +141,7 @@ def test_completed(make_job):
         "RunStarted",
         "Progress",
         "StepReported",
+        "Validated",
         "StepReported",
         "CheckpointSaved",
         "Validated",

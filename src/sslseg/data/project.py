@@ -69,7 +69,12 @@ class ProjectData:
             TrainingCase(name, image, self._training(name, records[name]))
             for name, image in self.images.items()
         ]
-        return Sampler(cases, plan, seed)
+        taught = sum(
+            record.state is not SliceState.NONE and not (self._hold_out and record.validation)
+            for each in records.values()
+            for record in each
+        )
+        return Sampler(cases, plan, seed, taught)
 
     def join_held_out(self) -> None:
         """Let training see the held-out slices from the next sampler on."""

@@ -71,6 +71,11 @@ class TrainingCase:
             return np.empty((0, 3), np.intp)
         return np.argwhere(self.target != IGNORE)
 
+    @property
+    def fewest_slices(self) -> int:
+        """How many slices hold annotated voxels, along the axis where they are fewest."""
+        return min(len(np.unique(self.annotated[:, axis])) for axis in range(3))
+
     @cached_property
     def by_class(self) -> dict[int, npt.NDArray[np.intp]]:
         """Rows of `annotated` of each class that occurs, background included."""
@@ -95,6 +100,8 @@ class Sampler:
         Shape and number of the items.
     seed : int
         Together with the step, the source of every draw.
+    slices : int or None
+        How many slices are annotated; counted along the axis with the fewest where not given.
 
     Raises
     ------
@@ -102,13 +109,20 @@ class Sampler:
         When no case has an annotated voxel.
     """
 
-    def __init__(self, cases: Sequence[TrainingCase], plan: PatchPlan, seed: int) -> None:
+    def __init__(
+        self,
+        cases: Sequence[TrainingCase],
+        plan: PatchPlan,
+        seed: int,
+        slices: int | None = None,
+    ) -> None:
         self.cases = tuple(cases)
         self.plan = plan
         self.seed = seed
         self.annotated = [case for case in self.cases if len(case.annotated)]
         if not self.annotated:
             raise ValueError("no annotated voxel in any case")
+        self.slices = slices or sum(case.fewest_slices for case in self.annotated)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of one step, on the CPU."""

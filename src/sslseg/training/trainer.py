@@ -26,6 +26,10 @@ CLIP_NORM = 12.0
 WARM_UP_STEPS = 20
 BAD_STEPS_ALLOWED = 20
 
+LOOKS, CALMEST = 700.0, 0.1
+"""A run that looks at each slice more often than this has its learning rate lowered in
+proportion: with few slices and much time the full rate overfits (docs/benchmarks.md)."""
+
 
 @dataclass(frozen=True)
 class StepReport:
@@ -119,7 +123,7 @@ class Trainer:
         if self.training.warp > 0:
             batch = views.augmented(batch)
         batch = views.pasted(batch, self.training.paste).to(self.device.torch, layout)
-        rate = self._set_learning_rate(fraction)
+        rate = self._set_learning_rate(fraction, self._looks(sampler, fraction))
         self._train_mode()
         statistics = self._statistics()
         with self._autocast():
@@ -185,9 +189,15 @@ class Trainer:
             raise Diverged
         return False
 
-    def _set_learning_rate(self, fraction: float) -> float:
+    def _looks(self, sampler: Sampler, fraction: float) -> float:
+        """Return how often this run will have looked at each annotated slice when it ends."""
+        expected_steps = self.step_count / fraction if fraction > 0 else 1.0
+        return expected_steps * self.plan.labelled / sampler.slices
+
+    def _set_learning_rate(self, fraction: float, looks: float) -> float:
         warm = min(1.0, (self.step_count + 1) / WARM_UP_STEPS)
-        rate = self.plan.learning_rate * poly(fraction) * warm
+        calm = min(1.0, max(CALMEST, LOOKS / max(looks, 1.0)))
+        rate = self.plan.learning_rate * poly(fraction) * warm * calm
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         return rate

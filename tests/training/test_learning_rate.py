@@ -1,0 +1,36 @@
+"""The learning rate: warm-up, decay, and calm where few slices are looked at very often."""
+
+from __future__ import annotations
+
+import pytest
+from engine_worlds import tiny_plan, tiny_sampler, tiny_trainer
+
+from sslseg.training.trainer import CALMEST, LOOKS, WARM_UP_STEPS
+
+
+@pytest.mark.parametrize(
+    ("fraction", "looks", "step", "factor"),
+    [
+        (0.0, LOOKS, 1000, 1.0),
+        (0.0, LOOKS / 9, 1000, 1.0),
+        (0.0, 4 * LOOKS, 1000, 0.25),
+        (0.0, 1000 * LOOKS, 1000, CALMEST),
+        (0.5, 2 * LOOKS, 1000, 0.5 * 0.5**0.9),
+        (0.0, 1.0, 0, 1 / WARM_UP_STEPS),
+        (1.0, 1.0, 1000, 0.0),
+    ],
+)
+def test_learning_rate_by_hand(fraction, looks, step, factor):
+    trainer = tiny_trainer("supervised")
+    trainer.step_count = step
+    rate = trainer._set_learning_rate(fraction, looks)
+    assert rate == pytest.approx(factor * trainer.plan.learning_rate)
+    assert all(group["lr"] == rate for group in trainer.optimiser.param_groups)
+
+
+def test_looks_follow_from_what_the_run_will_do():
+    """After 10 steps a tenth is done: 100 steps of the plan's items over the sampler's slices."""
+    plan = tiny_plan(2)
+    trainer, sampler = tiny_trainer("supervised"), tiny_sampler(plan)
+    trainer.step_count = 10
+    assert trainer._looks(sampler, 0.1) == pytest.approx(100 * plan.labelled / sampler.slices)
