@@ -189,7 +189,7 @@ class Broken:
     """A sampler whose images are not finite."""
 
     def __init__(self, good: Sampler) -> None:
-        self.good = good
+        self.good, self.slices = good, good.slices
 
     def batch(self, step: int):
         batch = self.good.batch(step)

@@ -288,6 +288,22 @@ def test_schedule_by_hand(schedule, step, seconds, expected):
     assert schedule.fraction(step, seconds) == expected
 
 
+def test_held_out_slices_judge_first_and_then_join(make_job):
+    order = []
+    data = FakeData()
+    job = make_job(steps=10, data=data, join=lambda: order.append(len(job.trainer.fractions)))
+    kept = kinds(train(job, Control()))
+    assert order == [6], "once, after six of ten steps"
+    assert kept.count("Validated") == 2
+
+
+def test_a_run_stopped_early_never_shows_them(make_job):
+    control, joined = Control(), []
+    job = make_job(steps=10, act=lambda s: s == 3 and control.stop(), join=lambda: joined.append(1))
+    list(train(job, control))
+    assert joined == []
+
+
 def test_new_strokes_join_the_run(make_job):
     data = FakeData()
 
@@ -305,7 +321,7 @@ def test_previews_validations_and_checkpoints_along_the_way(make_job):
     job = make_job(minutes=4, seconds=1.0, preview=lambda: PREDICTED)
     events = list(train(job, Control()))
     found = Counter(kinds(events))
-    assert found["Validated"] in {10, 11}, "ten along the way, one of the end"
+    assert found["Validated"] in {11, 12}, "ten along the way, at the join, at the end"
     assert found["CheckpointSaved"] in {4, 5}, "one a minute, one of the end"
     began = max(loop.FIRST_PREVIEW_SECONDS, loop.STEPS_BEFORE_PREVIEW * 1.0)
     assert abs(found["PredictionReady"] - (240 - began) / loop.PREVIEW_SECONDS) <= 2

@@ -159,15 +159,20 @@ class _Clock:
         self.last[task] = time.monotonic()
 
 
+@dataclass
+class _Pace:
+    """Seconds between recurring tasks."""
+
+    validate: float
+    preview: float = FIRST_PREVIEW_SECONDS
+
+
 def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, FinishReason]:
     """Yield the events of all steps; return why they ended."""
     data = job.data()
-    sampler = data.sampler()
-    preview_every = FIRST_PREVIEW_SECONDS
-    validate_every = _validation_interval(job.schedule)
-    threads = _threads(job)
+    sampler, joined = data.sampler(), False
+    pace, threads = _Pace(_validation_interval(job.schedule)), _threads(job)
     report: StepReport | None = None
-    joined = False
     while True:
         fraction = job.schedule.fraction(job.trainer.step_count, clock.elapsed())
         if fraction >= 1 or control.stopped:
@@ -181,27 +186,37 @@ def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, 
         if clock.due("poll", POLL_SECONDS):
             clock.done("poll")
             sampler = data.sampler() if data.changed() else sampler
-        began = time.monotonic()
-        report = job.trainer.step(sampler, fraction)
-        if threads is not None:
-            threads.note(time.monotonic() - began)
+        report = _step(job, sampler, fraction, threads)
         if clock.due("report", REPORT_SECONDS) or job.trainer.step_count == 1:
             clock.done("report")
             yield _reported(job, report, clock)
-        if clock.due("validate", validate_every):
-            yield from job.validate()
-            clock.done("validate")
-        if _worth_seeing(job, clock) and clock.due("preview", preview_every):
-            began = time.monotonic()
-            shown = job.preview()
-            if shown is not None:
-                yield shown
-            preview_every = max(PREVIEW_SECONDS, (time.monotonic() - began) / PREVIEW_SHARE)
-            clock.done("preview")
-        if clock.due("checkpoint", CHECKPOINT_SECONDS):
-            path = job.save()
-            clock.done("checkpoint")
-            yield CheckpointSaved(run=job.started.run, step=job.trainer.step_count, path=path)
+        yield from _along_the_way(job, clock, pace)
+
+
+def _step(job: Job, sampler: Sampler, fraction: float, threads: Threads | None) -> StepReport:
+    began = time.monotonic()
+    report = job.trainer.step(sampler, fraction)
+    if threads is not None:
+        threads.note(time.monotonic() - began)
+    return report
+
+
+def _along_the_way(job: Job, clock: _Clock, pace: _Pace) -> Iterator[Event]:
+    """Validate, show and save when it is time."""
+    if clock.due("validate", pace.validate):
+        yield from job.validate()
+        clock.done("validate")
+    if _worth_seeing(job, clock) and clock.due("preview", pace.preview):
+        began = time.monotonic()
+        shown = job.preview()
+        if shown is not None:
+            yield shown
+        pace.preview = max(PREVIEW_SECONDS, (time.monotonic() - began) / PREVIEW_SHARE)
+        clock.done("preview")
+    if clock.due("checkpoint", CHECKPOINT_SECONDS):
+        path = job.save()
+        clock.done("checkpoint")
+        yield CheckpointSaved(run=job.started.run, step=job.trainer.step_count, path=path)
 
 
 def _worth_seeing(job: Job, clock: _Clock) -> bool:
