@@ -28,7 +28,8 @@ from sslseg.core.events import (
 from sslseg.core.geometry import Plane
 from sslseg.session import Session
 from sslseg.storage import arrays
-from sslseg.training.model import load_facts_and_tensors
+from sslseg.storage.checkpoints import latest_facts
+from sslseg.training.model import honest, load_facts_and_tensors, runs
 
 __all__ = ["one_thread"]
 
@@ -380,3 +381,21 @@ def test_any_intensities_train(session, tmp_path, damage):
     events = run(session)
     assert of(RunFinished, events)[0].reason is FinishReason.COMPLETED
     assert all(np.isfinite(v) for v in of(StepReported, events)[-1].terms.values())
+
+
+def test_a_baseline_in_between_does_not_break_the_line(session):
+    paint(session.store, "a", [2, 5])
+    first = run(session, request(steps=1, method="mean-teacher"))
+    run(session, request(steps=1, method="supervised"))
+    third = run(session, request(steps=1, method="mean-teacher"))
+    assert of(RunStarted, first)[0].run in " ".join(of(RunStarted, third)[0].plan)
+
+
+def test_the_model_that_validates_the_next_round_never_saw_the_held_out_slices(session):
+    paint(session.store, "a", [1, 3, 5, 7])
+    run(session, request(steps=5))
+    newest = runs(session.store.path)[0]
+    facts = latest_facts(newest)
+    before = latest_facts(honest(newest))
+    assert (facts["saw_held_out"], facts["step"]) == (True, 5)
+    assert (before["saw_held_out"], before["step"]) == (False, 3)

@@ -116,7 +116,7 @@ def train(
 ) -> None:
     """Train one round; Ctrl-C stops and keeps what was learnt."""
     request = _request(method, minutes, steps, device, seed, fresh, _settings(settings or ()))
-    with _opened(project) as session, stoppable() as control:
+    with _opened(project, read_only=True) as session, stoppable() as control:
         summary = _follower().follow(session.train(request, control))
     if summary.failure:
         raise Failure(summary.failure)
@@ -131,7 +131,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict cases with the newest model."""
-    with _opened(project) as session, stoppable() as control:
+    with _opened(project, read_only=True) as session, stoppable() as control:
         _follower().follow(session.predict(cases or (), control))
         done = list(cases or ()) or [case.name for case in session.store.cases()]
     _result(done, "\n".join(done), as_json)
@@ -311,7 +311,7 @@ def _open_window(project: Path | None) -> None:
         raise SslsegError(
             "an installation without napari",
             "napari and a Qt binding beside the engine",
-            "Run: pip install 'napari-sslseg[gui]'",
+            "Run: pip install '.[gui]' in the folder of this program",
         )
     arguments = [] if project is None else [str(project)]
     if subprocess.call([sys.executable, "-m", "napari_sslseg", *arguments]):

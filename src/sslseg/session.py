@@ -223,6 +223,7 @@ class Session:
             step=facts.step,
             time=time.time(),
             classes=facts.classes,
+            saw_held_out=facts.saw_held_out,
             critic=facts.critic,
         )
         prediction = to_native(maps, record.geometry.shape, info)

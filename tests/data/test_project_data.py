@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from engine_worlds import (
+    CLASSES,
     CORONAL,
     SHAPE,
     annotation,
@@ -83,7 +84,7 @@ def test_where_a_slice_lies_on_the_training_grid(index, old, new, expected):
 
 def test_the_fourth_slice_is_kept_for_validation(store):
     paint(store, "a", [1, 3, 5, 7])
-    data = ProjectData(store, OWN, hold_out=True)
+    data = ProjectData(store, OWN, CLASSES, hold_out=True)
     known = (target_seen(data) != IGNORE).any((0, 2))
     assert np.flatnonzero(known).tolist() == [1, 3, 5]
     (kept,) = data.held_out()
@@ -95,7 +96,7 @@ def test_the_fourth_slice_is_kept_for_validation(store):
 
 def test_without_validation_everything_teaches(store):
     paint(store, "a", [1, 3, 5, 7])
-    data = ProjectData(store, OWN, hold_out=False)
+    data = ProjectData(store, OWN, CLASSES, hold_out=False)
     assert (target_seen(data) != IGNORE).any((0, 2)).sum() == 4
     assert data.held_out() == []
     assert data.validation_sampler(tiny_plan(2).patches, 0) is None
@@ -103,7 +104,7 @@ def test_without_validation_everything_teaches(store):
 
 def test_held_out_slices_on_a_coarser_grid(store):
     paint(store, "a", [1, 3, 5, 7])
-    data = ProjectData(store, (2.0, 3.0, None), hold_out=True)
+    data = ProjectData(store, (2.0, 3.0, None), CLASSES, hold_out=True)
     (kept,) = data.held_out()
     assert kept.case.image.shape == (5, 4, 8)
     assert kept.index == 2
@@ -113,17 +114,17 @@ def test_held_out_slices_on_a_coarser_grid(store):
 def test_a_case_that_says_nothing_has_no_target(store):
     paint(store, "a", [1])
     paint(store, "b", [1], state=SliceState.NONE)
-    assert target_seen(ProjectData(store, OWN, hold_out=True), "b") is None
+    assert target_seen(ProjectData(store, OWN, CLASSES, hold_out=True), "b") is None
 
 
 def test_nothing_labelled_is_refused(store):
     with pytest.raises(ValueError, match="no annotated voxel"):
-        target_seen(ProjectData(store, OWN, hold_out=True))
+        target_seen(ProjectData(store, OWN, CLASSES, hold_out=True))
 
 
 def test_new_strokes_are_noticed_until_they_are_sampled(store):
     paint(store, "a", [1])
-    data = ProjectData(store, OWN, hold_out=True)
+    data = ProjectData(store, OWN, CLASSES, hold_out=True)
     assert data.changed()
     data.sampler(tiny_plan(2).patches, 0)
     assert not data.changed()
@@ -137,7 +138,7 @@ def test_new_strokes_are_noticed_until_they_are_sampled(store):
 
 def test_cases_added_later_wait_for_the_next_training(store, tmp_path):
     paint(store, "a", [1, 2, 3])
-    data = ProjectData(store, OWN, hold_out=True)
+    data = ProjectData(store, OWN, CLASSES, hold_out=True)
     store.add_case(describe(write_image(tmp_path / "c.nii.gz", 2)))
     paint(store, "c", [1])
     assert any(r.validation for r in store.slices("c"))
@@ -149,9 +150,9 @@ def test_cases_added_later_wait_for_the_next_training(store, tmp_path):
 def test_hidden_labels_of_a_project_change_no_batch(store):
     """Poison: the held-out slice is painted anew, with other labels."""
     paint(store, "a", [1, 3, 5, 7])
-    before = ProjectData(store, OWN, hold_out=True).sampler(tiny_plan(3).patches, 0)
+    before = ProjectData(store, OWN, CLASSES, hold_out=True).sampler(tiny_plan(3).patches, 0)
     paint(store, "a", [7], seed=8)
-    after = ProjectData(store, OWN, hold_out=True).sampler(tiny_plan(3).patches, 0)
+    after = ProjectData(store, OWN, CLASSES, hold_out=True).sampler(tiny_plan(3).patches, 0)
     assert any(r.key.index == 7 and r.validation for r in store.slices("a"))
     for step in range(3):
         a, b = before.batch(step), after.batch(step)
@@ -163,7 +164,7 @@ def test_an_erased_slice_teaches_nothing(store):
     paint(store, "a", [1, 3])
     erased = {3: (np.zeros((SHAPE[0], SHAPE[2]), np.uint8), SliceState.NONE)}
     store.save_slices("a", CORONAL, erased)
-    target = target_seen(ProjectData(store, OWN, hold_out=True))
+    target = target_seen(ProjectData(store, OWN, CLASSES, hold_out=True))
     assert (take_slice(target, CORONAL, 1) != IGNORE).all()
     assert (take_slice(target, CORONAL, 3) == IGNORE).all()
 
@@ -183,3 +184,15 @@ def test_coverage_of_whole_volumes_is_dense(store):
     paint(store, "b", [0])
     assert coverage(store).dense
     assert coverage(store).planes == {CORONAL: SHAPE[1] + 1}
+
+
+def test_a_class_that_came_during_the_run_waits_for_the_next(store):
+    paint(store, "a", [1, 3])
+    data = ProjectData(store, OWN, CLASSES, hold_out=True)
+    store.add_class("three")
+    labels = take_slice(store.annotation("a").labels, CORONAL, 1).copy()
+    labels[0, 0] = 3
+    store.save_slices("a", CORONAL, {1: (labels, SliceState.COMPLETE)})
+    seen = target_seen(data)
+    assert seen[0, 1, 0] == IGNORE
+    assert seen.max() < CLASSES

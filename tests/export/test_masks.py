@@ -203,3 +203,20 @@ def test_an_export_can_be_stopped(store: ProjectStore, tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         list(events)
     assert not (tmp_path / "d" / "dataset.json").exists()
+
+
+def test_masks_never_replace_the_images(store: ProjectStore, tmp_path: Path) -> None:
+    for case in ("turned", "flipped"):
+        predict(store, case)
+    before = {name: (tmp_path / name).read_bytes() for name in ("turned.nii.gz", "flipped.nrrd")}
+    with pytest.raises(SslsegError, match="the folder that holds the image turned"):
+        list(export_nifti(store, tmp_path, PREDICTIONS, Control()))
+    assert all((tmp_path / name).read_bytes() == data for name, data in before.items())
+
+
+def test_a_case_whose_annotation_was_taken_back_is_not_exported(
+    store: ProjectStore, tmp_path: Path
+) -> None:
+    annotate(store, SliceState.NONE)
+    with pytest.raises(SslsegError, match="no annotations"):
+        list(export_nifti(store, tmp_path / "out", ANNOTATIONS, Control()))

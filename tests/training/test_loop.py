@@ -323,7 +323,8 @@ def test_previews_validations_and_checkpoints_along_the_way(make_job):
     found = Counter(kinds(events))
     assert found["Validated"] in {11, 12}, "ten along the way, at the join, at the end"
     assert found["CheckpointSaved"] in {4, 5}, "one a minute, one of the end"
-    began = max(loop.FIRST_PREVIEW_SECONDS, loop.STEPS_BEFORE_PREVIEW * 1.0)
+    learnt = min(loop.STEPS_BEFORE_PREVIEW * 1.0, loop.LONGEST_WAIT_SECONDS)
+    began = max(loop.FIRST_PREVIEW_SECONDS, learnt)
     assert abs(found["PredictionReady"] - (240 - began) / loop.PREVIEW_SECONDS) <= 2
     first = kinds(events).index("PredictionReady")
     steps = [e.step for e in events[:first] if isinstance(e, StepReported)]

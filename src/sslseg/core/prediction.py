@@ -30,7 +30,11 @@ class CriticHealth(BaseModel):
 
 
 class PredictionInfo(BaseModel):
-    """The facts kept beside a prediction's arrays."""
+    """The facts kept beside a prediction's arrays.
+
+    `saw_held_out` tells that the model had learnt from the held-out slices too, so that no Dice
+    of this prediction on them means anything; `Validated` holds the one measured before.
+    """
 
     model_config = ConfigDict(frozen=True)
     case: str
@@ -40,6 +44,7 @@ class PredictionInfo(BaseModel):
     step: int
     time: float
     classes: tuple[str, ...]
+    saw_held_out: bool = False
     critic: CriticHealth = CriticHealth()
 
 

@@ -34,12 +34,18 @@ class ProjectData:
         Read only.
     spacing : Spacing
         The plan's training grid.
+    classes : int
+        Of the network, with background. A class that was added during the run is ignored until
+        the next one.
     hold_out : bool
         Whether held-out slices are kept from training.
     """
 
-    def __init__(self, store: ProjectStore, spacing: Spacing, *, hold_out: bool) -> None:
+    def __init__(
+        self, store: ProjectStore, spacing: Spacing, classes: int, *, hold_out: bool
+    ) -> None:
         self._store = store
+        self._classes = classes
         self._spacing = spacing
         self._hold_out = hold_out
         self.images = {
@@ -95,7 +101,7 @@ class ProjectData:
         chosen: dict[str, Target] = {}
         for name, records in self._records().items():
             if self._hold_out and held_out(records):
-                truth = validation_target(self._store.annotation(name), records)
+                truth = self._known(validation_target(self._store.annotation(name), records))
                 chosen[name] = resample_target(truth, self.images[name].shape)
         cases = [TrainingCase(name, self.images[name], target) for name, target in chosen.items()]
         return Sampler(cases, plan, seed) if cases else None
@@ -105,7 +111,11 @@ class ProjectData:
             return None
         shown = records if self._hold_out else []
         target = training_target(self._store.annotation(name), shown)
-        return resample_target(target, self.images[name].shape)
+        return resample_target(self._known(target), self.images[name].shape)
+
+    def _known(self, target: Target) -> Target:
+        target[target >= self._classes] = IGNORE
+        return target
 
     def _held_out_of(self, name: str, records: list[SliceRecord]) -> list[HeldOutSlice]:
         if not records:
@@ -115,7 +125,7 @@ class ProjectData:
         prepared = TrainingCase(name, self.images[name], None)
         found = []
         for record in records:
-            truth = validation_target(self._store.annotation(name), [record])
+            truth = self._known(validation_target(self._store.annotation(name), [record]))
             plane = record.key.plane
             index = grid_index(record.key.index, case.geometry.shape[plane.axis], shape[plane.axis])
             on_grid = take_slice(resample_target(truth, shape), plane, index)

@@ -72,7 +72,7 @@ class Views:
 
         CutMix (Yun et al., ICCV 2019) on images and targets, IGNORE included. Few slices show
         the object at one place only; a network that saw it elsewhere, cut off or missing relies
-        on how it looks (docs/benchmarks.md).
+        on how it looks.
 
         Parameters
         ----------

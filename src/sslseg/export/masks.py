@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from sslseg.core.annotation import BACKGROUND, IGNORE
+from sslseg.core.annotation import BACKGROUND, IGNORE, SliceState
 from sslseg.core.errors import SslsegError
 from sslseg.storage.arrays import latest_prediction, load_array
 from sslseg.storage.store import ProjectStore
@@ -33,7 +33,9 @@ def cases_with_masks(store: ProjectStore, what: MaskSource) -> tuple[str, ...]:
         found = [name for name in names if latest_prediction(store.path, name) is not None]
         todo = "Train, or run 'sslseg predict', then export again."
     else:
-        annotated = {record.key.case for record in store.slices()}
+        annotated = {
+            record.key.case for record in store.slices() if record.state is not SliceState.NONE
+        }
         found = [name for name in names if name in annotated]
         todo = "Label some slices, or export predictions."
     if not found:

@@ -9,7 +9,7 @@ from sslseg.core.control import Control
 from sslseg.core.events import Event, Exported, Progress
 from sslseg.export.masks import MaskSource, cases_with_masks, mask
 from sslseg.storage.arrays import make_folder
-from sslseg.storage.images import label_ending, write_labels
+from sslseg.storage.images import label_ending, refuse_overwriting, write_labels
 from sslseg.storage.store import ProjectStore
 
 
@@ -38,19 +38,20 @@ def export_nifti(
     Raises
     ------
     SslsegError
-        If there is nothing to export, a source is gone or changed, or the disk is full.
+        If there is nothing to export, a source is gone or changed, the folder is that of the
+        images, or the disk is full.
     Cancelled
         If a stop was asked for; the masks already written are whole.
     """
     cases = cases_with_masks(store, what)
-    folder = make_folder(out)
-    files: list[str] = []
+    sources = {name: store.source_path(name) for name in cases}
+    targets = {name: out / f"{name}{label_ending(source)}" for name, source in sources.items()}
+    for name in cases:
+        refuse_overwriting(targets[name], sources[name])
+    make_folder(out)
     for done, name in enumerate(cases):
         yield Progress(task="exporting", done=done, total=len(cases))
         control.check()
-        source = store.source_path(name)
-        path = folder / f"{name}{label_ending(source)}"
-        write_labels(path, mask(store, name, what), store.case(name), source)
-        files.append(str(path))
+        write_labels(targets[name], mask(store, name, what), store.case(name), sources[name])
     yield Progress(task="exporting", done=len(cases), total=len(cases))
-    yield Exported(files=tuple(files))
+    yield Exported(files=tuple(str(path) for path in targets.values()))

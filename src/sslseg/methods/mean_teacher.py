@@ -57,7 +57,7 @@ class MeanTeacher(Method[MeanTeacherParams]):
     Params = MeanTeacherParams
 
     def ramps(self) -> dict[str, Ramp]:
-        """Consistency rises over a quarter of the run once the supervised share is over."""
+        """Consistency rises over a fifth of the run once the supervised share is over."""
         rise = Ramp(
             weight=self.params.consistency, start=self.params.start, length=0.2, shape="sigmoid"
         )

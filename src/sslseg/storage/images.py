@@ -206,8 +206,19 @@ def write_labels(
     write_volume(path, labels_ras.astype(np.uint8, copy=False), case, source)
 
 
+def refuse_overwriting(path: Path, source: Path) -> None:
+    """Raise SslsegError where a mask would replace the image that it belongs to."""
+    if path.resolve() == source.resolve():
+        raise SslsegError(
+            f"{path.parent}, the folder that holds the image {source.name}",
+            "another folder than the images'",
+            "Choose another folder; images are never written to.",
+        )
+
+
 def write_volume(path: Path, data_ras: Array, case: CaseRecord, source: Path) -> None:
     """Write any RAS+ array ``(X, Y, Z)`` on the grid of its source, as `write_labels` does."""
+    refuse_overwriting(path, source)
     if data_ras.shape != case.geometry.shape:
         raise SslsegError(
             f"an array of shape {data_ras.shape} for {case.name}",

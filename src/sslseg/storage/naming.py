@@ -38,11 +38,11 @@ def check_case_name(name: str) -> None:
 def new_class(name: str, existing: tuple[ClassLabel, ...]) -> ClassLabel:
     """Return the next class; raises SslsegError for an empty, taken or superfluous name."""
     name = name.strip()
-    taken = {label.name.lower() for label in existing} | {"background", "ignore"}
+    taken = {label.name.lower() for label in existing} | {"background", "ignore", "all", "mean"}
     if not name or name.lower() in taken:
         raise SslsegError(
             f"a class named '{name}'",
-            "a name that is neither empty nor taken (background is always there)",
+            "a name that is neither empty, taken nor background, ignore, all or mean",
             "Choose another name.",
         )
     value = len(existing) + 1

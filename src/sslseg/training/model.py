@@ -34,6 +34,7 @@ class ModelFacts(BaseModel):
     plan: Plan
     classes: tuple[str, ...]
     step: int
+    saw_held_out: bool = False
     critic: CriticHealth = CriticHealth()
 
 
@@ -144,16 +145,17 @@ def load(project: Path, device: Device) -> tuple[Trainer, ModelFacts]:
 
 
 def warm_start(trainer: Trainer, project: Path, method: str) -> str | None:
-    """Take over the newest model's weights if it has the same shape; return its run, or None."""
-    newest = runs(project)
-    if not newest:
-        return None
-    kept = honest(newest[0])
-    found = _read(kept) if kept.exists() else _read(newest[0])
-    if found is None:
-        return None
-    facts, tensors = found
-    if facts.method != method or facts.plan.network != trainer.plan.network:
-        return None
-    trainer.load_weights(tensors)
-    return facts.run
+    """Take over the newest weights of this method and shape; return their run, or None.
+
+    A baseline trained in between does not break the line of a method.
+    """
+    for run in runs(project):
+        facts = checkpoints.latest_facts(run)
+        if facts is None or facts.get("method") != method:
+            continue
+        kept = honest(run)
+        found = _read(kept) if kept.exists() else _read(run)
+        if found is not None and found[0].plan.network == trainer.plan.network:
+            trainer.load_weights(found[1])
+            return found[0].run
+    return None

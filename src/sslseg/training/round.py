@@ -61,6 +61,7 @@ class Round:
     control: Control
     preview: Preview
     run: str = field(init=False)
+    classes: tuple[str, ...] = field(init=False)
     method: str = field(init=False)
     device: Device = field(init=False)
     plan: Plan = field(init=False)
@@ -81,8 +82,9 @@ class Round:
                 "Paint a few slices, then train.",
             )
         self.device = choose(self.request.device)
-        classes = len(self.store.classes) + 1
-        self.plan = make_plan(self.store.cases(), covered, classes, self.device, training)
+        self.classes = tuple(label.name for label in self.store.classes)
+        count = len(self.classes) + 1
+        self.plan = make_plan(self.store.cases(), covered, count, self.device, training)
         self.trainer = model.make_trainer(self.request, self.method, self.plan, self.device)
         self.run = _new_run(self.store.path, self.method)
 
@@ -97,7 +99,12 @@ class Round:
             )
         if not self.request.fresh:
             before = model.warm_start(self.trainer, self.store.path, self.method)
-            words = (*words, f"Goes on from run {before}.") if before else words
+            words = (
+                *words,
+                f"Goes on from run {before}."
+                if before
+                else "Starts anew: no earlier run of this method and shape.",
+            )
         minutes = self.request.minutes
         if minutes is None and self.request.steps is None:
             minutes = default_minutes(self.device)
@@ -128,8 +135,9 @@ class Round:
             request=self.request,
             method=self.method,
             plan=self.plan,
-            classes=tuple(label.name for label in self.store.classes),
+            classes=self.classes,
             step=self.trainer.step_count,
+            saw_held_out=self._joined,
             critic=self.health,
         )
 
@@ -157,7 +165,9 @@ class Round:
     def _prepare(self) -> Iterator[Event]:
         yield from prepare_all(self.store, self.store.cases(), self.plan.spacing, self.control)
         hold_out = self.trainer.training.validation
-        self._data = ProjectData(self.store, self.plan.spacing, hold_out=hold_out)
+        self._data = ProjectData(
+            self.store, self.plan.spacing, self.plan.network.classes, hold_out=hold_out
+        )
         self.sampler()
 
     def _join_held_out(self) -> None:
@@ -181,9 +191,8 @@ class Round:
     def _dice(self, slices: list[HeldOutSlice]) -> list[Validated | CriticJudged]:
         if not slices:
             return []
-        names = [label.name for label in self.store.classes]
         patience = Control() if self.control.stopped else self.control
-        values = slice_dice(self.trainer.predictor(), slices, len(names) + 1, patience)
+        values = slice_dice(self.trainer.predictor(), slices, len(self.classes) + 1, patience)
         defined = [value for value in values if value is not None]
         mean = sum(defined) / len(defined) if defined else None
         return [
@@ -192,7 +201,7 @@ class Round:
                 step=self.trainer.step_count,
                 mean=mean,
                 slices=len(slices),
-                dice=dict(zip(names, values, strict=True)),
+                dice=dict(zip(self.classes, values, strict=True)),
             )
         ]
 

@@ -28,7 +28,7 @@ BAD_STEPS_ALLOWED = 20
 
 LOOKS, CALMEST = 700.0, 0.1
 """A run that looks at each slice more often than this has its learning rate lowered in
-proportion: with few slices and much time the full rate overfits (docs/benchmarks.md)."""
+proportion: with few slices and much time the full rate overfits."""
 
 
 @dataclass(frozen=True)
