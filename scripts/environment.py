@@ -73,7 +73,12 @@ def main() -> int:
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     stamp, digest = folder / f"sslseg-{extra}.stamp", stamp_of(constraints)
     if not (stamp.exists() and stamp.read_text() == digest):
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        if subprocess.run([sys.executable, "-m", "venv", str(folder)], check=False).returncode:
+            print(
+                "Python cannot make an environment. On Debian: apt install python3-venv",
+                file=sys.stderr,
+            )
+            return 1
         install(python, extra, constraints)
         stamp.write_text(digest)
     print(python)

@@ -214,14 +214,22 @@ def test_an_unforeseen_error_is_one_line_and_a_log(monkeypatch, tmp_path):
 
 def test_gui_without_napari_says_what_to_install(monkeypatch):
     monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
-    refused(run("gui"), "pip install 'napari-sslseg[gui]'")
+    refused(run("gui"), "pip install '.[gui]'")
 
 
 def test_gui_starts_the_plugin_in_a_process(monkeypatch, tmp_path):
     calls = []
     monkeypatch.setattr(cli.subprocess, "call", lambda argv: calls.append(argv) or 0)
-    done("gui", tmp_path)
-    assert calls == [[sys.executable, "-m", "napari_sslseg", str(tmp_path)]]
+    done("new", tmp_path / "p", "--class", "liver")
+    done("gui", tmp_path / "p")
+    assert calls == [[sys.executable, "-m", "napari_sslseg", str(tmp_path / "p")]]
+
+
+def test_gui_of_no_project_is_one_line_and_no_window(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(cli.subprocess, "call", lambda argv: calls.append(argv) or 0)
+    refused(run("gui", tmp_path), "no project")
+    assert calls == []
 
 
 def test_light_commands_load_no_torch():

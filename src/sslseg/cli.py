@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import runpy
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from sslseg.core.errors import Cancelled, SslsegError
 from sslseg.core.geometry import Plane
 from sslseg.runner.launch import new_log
 from sslseg.runner.perform import plain_words
+from sslseg.storage import schema
 from sslseg.terminal import Follower, stoppable, table
 
 if TYPE_CHECKING:
@@ -313,6 +315,8 @@ def _open_window(project: Path | None) -> None:
             "napari and a Qt binding beside the engine",
             "Run: pip install '.[gui]' in the folder of this program",
         )
+    if project is not None:
+        schema.require(project)
     arguments = [] if project is None else [str(project)]
     if subprocess.call([sys.executable, "-m", "napari_sslseg", *arguments]):
         raise Failure("The window ended with an error; see the lines above.")
@@ -344,6 +348,8 @@ def _request(
 ) -> TrainRequest:
     if minutes is not None and steps is not None:
         raise SslsegError("--minutes and --steps", "at most one of them", "Leave one out.")
+    if minutes is not None and not math.isfinite(minutes):
+        raise SslsegError(f"--minutes {minutes}", "a finite number", "Say how many minutes.")
     return TrainRequest(
         method=method,
         minutes=minutes,

@@ -93,7 +93,12 @@ def devices() -> list[dict[str, Any]]:
     name = platform.processor() or platform.machine()
     fast = cpu_features()
     found.append(
-        {"kind": "cpu", "name": name, "memory_gib": _ram_gib(), "bfloat16": "amx_bf16" in fast}
+        {
+            "kind": "cpu",
+            "name": name,
+            "memory_gib": _ram_gib(),
+            "bfloat16": {"amx_bf16", "avx512_bf16"} & {*fast} != set(),
+        }
     )
     return found
 

@@ -211,8 +211,55 @@ def test_a_full_disk_is_told_once_and_tried_again(labelling, layer, qtbot, same,
     assert "saved" in labelling.status.text()
 
 
+def test_strokes_that_cannot_be_written_are_not_thrown_away(
+    labelling, layer, project, monkeypatch, same, qtbot
+):
+    store = labelling.controller.store
+    real = store.save_slices
+
+    def refuse(*args, **kwargs):
+        raise SslsegError("a full disk", "room", "Free some space.")
+
+    monkeypatch.setattr(store, "save_slices", refuse)
+    stroke(labelling, layer)
+    painted = np.array(layer.data)
+    for leave in (
+        lambda: labelling.show_case("ben"),
+        lambda: labelling.open_project(project),
+        labelling.controller.close_project,
+    ):
+        with pytest.raises(SslsegError, match="strokes that could not be written"):
+            leave()
+    assert labelling.controller.store is store
+    assert labelling.controller.view.case.name == "anna"
+    assert labelling.controller.view.layers.annotation is layer
+    assert np.array_equal(layer.data, painted)
+    monkeypatch.setattr(store, "save_slices", real)
+    qtbot.waitUntil(same, timeout=3000)
+    labelling.show_case("ben")
+    assert labelling.controller.view.case.name == "ben"
+
+
+def test_a_damaged_revision_is_told_and_the_case_is_shown(labelling, layer, monkeypatch):
+    told = []
+    monkeypatch.setattr("napari_sslseg.controller.show_error", told.append)
+    store = labelling.controller.store
+    real = store.annotation
+
+    def damaged(case, skip_damaged=False):
+        if not skip_damaged:
+            raise SslsegError("a damaged revision", "a whole one", "Paint it anew.")
+        return real(case, skip_damaged=True)
+
+    monkeypatch.setattr(store, "annotation", damaged)
+    labelling.show_case("ben")
+    assert labelling.controller.view.case.name == "ben"
+    assert len(told) == 1 and "a damaged revision" in told[0]
+
+
 def test_a_project_that_is_open_elsewhere_can_only_be_looked_at(dock, project, qtbot):
     held = ProjectStore.open(project)
+    held.save_slices("anna", Plane.AXIAL, {8: (np.ones((24, 20), np.uint8), SliceState.COMPLETE)})
     # The same process counts as the holder's heir, so pretend to be another one.
     held.close()
     import json
@@ -232,3 +279,7 @@ def test_a_project_that_is_open_elsewhere_can_only_be_looked_at(dock, project, q
     assert not dock.controller.view.layers.annotation.editable
     assert not dock.train.train_button.isEnabled()
     assert not dock.annotate._complete.isEnabled()
+    dock.controller.view.slices.go_to(Plane.AXIAL, 8)
+    assert dock.controller.view.state is SliceState.COMPLETE
+    dock.controller.view.slices.go_to(Plane.AXIAL, 9)
+    assert dock.controller.view.state is SliceState.NONE
