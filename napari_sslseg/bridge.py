@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from qtpy.QtCore import QTimer
 
+from sslseg.core.errors import SslsegError
+
 INTERVAL_MS = 50
+
+_LOG = logging.getLogger(__name__)
 
 
 class Bridge:
-    """Calls `tick` every 50 ms on the GUI thread.
+    """Does what there is to do every 50 ms on the GUI thread.
 
     Nothing is pushed into Qt from another thread, so after `stop` nothing can arrive any more.
+
+    Parameters
+    ----------
+    work : callable
+        Returns what is to be done now, in order.
+    report : callable
+        Told of errors; the work after them is done all the same, so no event is lost.
     """
 
-    def __init__(self, tick: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        work: Callable[[], Iterable[Callable[[], object]]],
+        report: Callable[[Exception], object],
+    ) -> None:
+        self._work, self._report = work, report
+        self._busy = self._stopped = False
         self._timer = QTimer()
         self._timer.setInterval(INTERVAL_MS)
-        self._timer.timeout.connect(tick)
+        self._timer.timeout.connect(self.tick)
 
     def start(self) -> None:
         """Begin; no-op when running."""
@@ -27,7 +45,29 @@ class Bridge:
 
     def stop(self) -> None:
         """End for good."""
+        self._stopped = True
         stop_timer(self._timer)
+
+    def tick(self) -> None:
+        """Do the work, unless it is being done: napari's progress bar runs the event loop."""
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            for job in self._work():
+                if self._stopped:  # by the event loop in between: the window may be gone
+                    return
+                self._do(job)
+        finally:
+            self._busy = False
+
+    def _do(self, job: Callable[[], object]) -> None:
+        try:
+            job()
+        except Exception as error:  # noqa: BLE001 - boundary of engine events and widgets
+            _LOG.exception("an event was not followed")
+            cause = error.__cause__  # psygnal wraps what a slot raises
+            self._report(cause if isinstance(cause, SslsegError) else error)
 
 
 def stop_timer(timer: QTimer) -> None:

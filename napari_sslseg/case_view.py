@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +37,7 @@ class CaseView:
         self.case: CaseRecord | None = None
         self.prediction: Prediction | None = None
         self._adapter: LabelsAdapter | None = None
+        self._states: Mapping[tuple[Plane, int], SliceState] = {}
 
     def show(
         self,
@@ -49,6 +50,7 @@ class CaseView:
         """Show a case instead of the one before; with `save` None it cannot be painted on."""
         self.clear()
         self.case = case
+        self._states = annotation.states
         self.layers.show(volume, annotation.labels.copy(), classes, editable=save is not None)
         self.slices.fit(volume.geometry)
         if save is not None:
@@ -68,6 +70,7 @@ class CaseView:
             self._adapter.close()
             self._adapter = None
         self.case = self.prediction = None
+        self._states = {}
         self.slices.leave()
 
     def flush(self) -> bool:
@@ -82,9 +85,10 @@ class CaseView:
     @property
     def state(self) -> SliceState:
         """State of the slice on the screen, as far as it is on disk."""
+        plane, index = self.slices.plane, self.slices.index
         if self._adapter is None:
-            return SliceState.NONE
-        return self._adapter.state(self.slices.plane, self.slices.index)
+            return self._states.get((plane, index), SliceState.NONE)
+        return self._adapter.state(plane, index)
 
     def toggle_complete(self) -> SliceState:
         """Mark the slice on the screen complete, or take it back; return its new state."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from napari_sslseg.background import Background
 from napari_sslseg.bridge import Bridge
 from napari_sslseg.case_view import CaseView
 from napari_sslseg.labels_adapter import Slices
+from napari_sslseg.reading import describer, good_annotation
 from napari_sslseg.suggestions import SuggestionQueue
 from napari_sslseg.summaries import Worklist, read_facts
 from sslseg.core.annotation import SliceKey, SliceState
@@ -34,6 +36,7 @@ from sslseg.core.events import (
     Stop,
     Suggest,
     SuggestionsReady,
+    Train,
 )
 from sslseg.core.geometry import Plane
 from sslseg.core.prediction import Prediction
@@ -83,12 +86,13 @@ class Controller:
         self.saved_at: float | None = None
         self._runner = make_runner()
         self._status = self._runner.status
-        self._bridge = Bridge(self._tick)
+        self._bridge = Bridge(self._jobs, self.report)
         self._bridge.start()
         self._fresh: set[str] | None = None
         self._asked: Counter[str] = Counter()
         self._known = +self._asked
         self._listed_at = 0.0
+        self._run_words = ""
         self.closed = False
 
     @property
@@ -109,6 +113,7 @@ class Controller:
 
     def new_project(self, path: Path, classes: Sequence[str]) -> None:
         """Make a project folder and open it."""
+        self._write_strokes()
         ProjectStore.create(path, classes).close()
         self.open_project(path)
 
@@ -118,8 +123,9 @@ class Controller:
         Raises
         ------
         SslsegError
-            If it is no project; the one that was open stays open.
+            If it is no project, or strokes cannot be written; the one that was open stays open.
         """
+        self._write_strokes()
         store = ProjectStore.open(path)
         self.close_project()
         self.store = store
@@ -135,7 +141,8 @@ class Controller:
             show_warning("This project is open elsewhere, so it can be looked at but not changed.")
 
     def close_project(self) -> None:
-        """Write what is not written and close the store."""
+        """Write what is not written and close the store; SslsegError if it cannot be written."""
+        self._write_strokes()
         self.view.clear()
         self.background.forget()
         if self.store is not None:
@@ -148,7 +155,7 @@ class Controller:
         """Read image files or DICOM folders beside the window, and add them as cases."""
         if self.store is not None:
             for path in paths:
-                self.background.submit(_describe(path), self._add_case, self._add_failed)
+                self.background.submit(describer(path), self._add_case, self._add_failed)
 
     def add_class(self, name: str) -> None:
         """Add a class to the project."""
@@ -167,16 +174,17 @@ class Controller:
         Raises
         ------
         SslsegError
-            If its image is gone or unreadable.
+            If its image is gone or unreadable, or strokes on the one before cannot be written.
         """
         from sslseg.storage import images
 
+        self._write_strokes()
         store = self._open_store()
         record = store.case(name)
         volume = images.read_volume(store.source_path(name))
-        self.view.flush()
         save = None if store.read_only else self._saver(name)
-        self.view.show(record, volume, store.annotation(name), store.classes, save)
+        annotation = good_annotation(store, name, self.report)
+        self.view.show(record, volume, annotation, store.classes, save)
         self._load_prediction(name, arrays.latest_prediction(store.path, name))
         self.send(ShowCase(case=name))
         self._predict_if_stale(name)
@@ -217,6 +225,8 @@ class Controller:
         self.view.flush()
         if not isinstance(command, ShowCase | Stop):
             self._asked[command.kind] += 1
+        if isinstance(command, Train):
+            self._run_words = ""
         self._runner.send(command)
         self._look_at_status()
 
@@ -242,14 +252,12 @@ class Controller:
 
     # ---- what comes back ----
 
-    def _tick(self) -> None:
+    def _jobs(self) -> Iterator[Callable[[], object]]:
         for event in self._runner.poll():
-            if self.closed:  # napari's progress bar runs the event loop: the window may be gone
-                return
-            self._follow(event)
-            self.told.emit(event)
-        self.background.drain()
-        self._look_at_status()
+            yield partial(self._follow, event)
+            yield partial(self.told.emit, event)
+        yield self.background.drain
+        yield self._look_at_status
 
     def _follow(self, event: Event) -> None:
         if isinstance(event, PredictionReady) and self.store is not None:
@@ -265,12 +273,13 @@ class Controller:
         elif isinstance(event, CommandDone):
             # the worker predicts and suggests after a training without being asked
             self._asked[event.command] = max(0, self._asked[event.command] - 1)
-            if event.message and event.command != "train":
+            if event.message and event.message != self._run_words:
                 show_warning(event.message)
 
     def _run_finished(self, event: RunFinished) -> None:
         if self._fresh is not None and self.view.case is not None:
             self._fresh &= {self.view.case.name}
+        self._run_words = event.message
         if event.message:
             show = show_error if event.reason is FinishReason.FAILED else show_info
             show(event.message)
@@ -311,10 +320,7 @@ class Controller:
 
     def _submit_facts(self, case: str, folder: Path) -> None:
         store = self._open_store()
-        annotation, records = store.annotation(case), store.slices(case)
-        self.background.submit(
-            lambda: read_facts(folder, case, annotation, records), self.worklist.note
-        )
+        self.background.submit(lambda: read_facts(folder, case, store), self.worklist.note)
 
     def _add_case(self, record: CaseRecord) -> None:
         try:
@@ -365,6 +371,14 @@ class Controller:
         self.worklist.reset((case.name for case in store.cases()), store.slices())
         self.worklist.mark_done(done if isinstance(done, list) else ())
 
+    def _write_strokes(self) -> None:
+        if not self.view.flush():
+            raise SslsegError(
+                "strokes that could not be written yet",
+                "room and permission in the project folder",
+                "Free some space; the strokes stay on the screen until then.",
+            )
+
     def _look_at_status(self) -> None:
         status, asked = self._runner.status, +self._asked
         if (status, asked) != (self._status, self._known):
@@ -375,15 +389,6 @@ class Controller:
         if self.store is None:
             raise SslsegError("no open project", "a project", "Open or make one first.")
         return self.store
-
-
-def _describe(path: Path) -> Callable[[], CaseRecord]:
-    def work() -> CaseRecord:
-        from sslseg.storage import images
-
-        return images.describe(path)
-
-    return work
 
 
 def _fits(prediction: Prediction, case: CaseRecord) -> bool:

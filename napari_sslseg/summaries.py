@@ -15,6 +15,7 @@ from psygnal import Signal
 from sslseg.core.annotation import Annotation, SliceRecord, SliceState, slice_target
 from sslseg.core.geometry import Array, take_slice
 from sslseg.storage import arrays
+from sslseg.storage.store import ProjectStore
 
 
 class CaseState(StrEnum):
@@ -42,7 +43,7 @@ class CaseSummary:
     uncertainty : float or None
         Mean in and around the predicted structures, in [0, 1].
     dice : float or None
-        Of the prediction on held-out slices.
+        Of the prediction on held-out slices; None if its model learnt from them.
     """
 
     name: str
@@ -130,16 +131,21 @@ class Worklist:
                 self.changed.emit()
 
 
-def read_facts(
-    folder: Path, case: str, annotation: Annotation, records: Iterable[SliceRecord]
-) -> PredictionFacts:
-    """Read what the worklist needs of a prediction; raises SslsegError if it is damaged."""
+def read_facts(folder: Path, case: str, store: ProjectStore) -> PredictionFacts:
+    """Read what the worklist needs of a prediction; raises SslsegError if it is damaged.
+
+    A model that has learnt from the held-out slices gets no Dice on them.
+    """
+    dice = None
     labels = arrays.load_array(folder, "labels")
     uncertainty = arrays.load_array(folder, "uncertainty")
+    if not arrays.load_info(folder).saw_held_out:
+        annotation = store.annotation(case, skip_damaged=True)  # damage is told with the case
+        dice = held_out_dice(labels, annotation, store.slices(case))
     return PredictionFacts(
         case=case,
         uncertainty=mean_uncertainty(labels, uncertainty),
-        dice=held_out_dice(labels, annotation, records),
+        dice=dice,
     )
 
 

@@ -24,8 +24,8 @@ TIPS = (
     "new: nothing labelled yet; started: some slices are labelled; done: you marked it as checked.",
     "How many slices of this case are labelled, partly or completely.",
     "How unsure the model is in and around the structures. Long bars deserve a look first.",
-    "Agreement of the prediction with your own labels on slices that training never sees "
-    "(1 is perfect). Only for cases that hold such slices.",
+    "Agreement of the prediction with your own labels (1 is perfect) on slices kept out of the\n"
+    "first 60 % of the training; the figure is of the model before they joined.",
 )
 COLORS = {CaseState.NEW: "#8a919c", CaseState.STARTED: "#e0b84c", CaseState.DONE: "#4fbf83"}
 

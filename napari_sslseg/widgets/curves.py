@@ -17,6 +17,10 @@ GROUPS = {
     "critic": ("#c58af9", "critic: the discriminator's judgement"),
 }
 DICE = "#4fbf83"
+HELD_OUT = (
+    "Your labels on slices kept out of the first 60 % of the training; the figure is of\n"
+    "the model before they joined."
+)
 KEPT = 600
 """Points of a curve; a longer run is thinned by half."""
 
@@ -105,16 +109,17 @@ class CurvesWidget(QWidget):
 
     def _say_dice(self, event: Validated | None) -> None:
         if event is None:
-            words, tip = "Dice on held-out slices", "Your own labels that training never sees"
+            words, tip = "Dice on held-out slices", HELD_OUT
         elif event.mean is None:
             words = "no held-out slices yet"
             tip = "From the fourth labelled slice on, some are kept for checking the model."
         else:
             words = f"Dice {event.mean:.2f} on {event.slices} held-out"
-            tip = "\n".join(
+            scores = (
                 f"{name}: {'n/a' if value is None else f'{value:.3f}'}"
                 for name, value in event.dice.items()
             )
+            tip = "\n".join((HELD_OUT, *scores))
         self._dice_label.setText(_small(words, DICE))
         self._dice_label.setToolTip(tip)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from napari.utils.notifications import show_info
 from psygnal import Signal
@@ -18,6 +16,7 @@ from napari_sslseg.widgets.style import button
 from sslseg.core.geometry import Plane
 from sslseg.core.suggestion import Suggestion
 from sslseg.storage import arrays
+from sslseg.storage.store import ProjectStore
 
 SIZE = 56
 """Side of a picture in pixels."""
@@ -134,26 +133,30 @@ class SuggestionsWidget(QWidget):
         colors = {label.value: _rgb(label.color) for label in store.classes}
         for case in dict.fromkeys(each.case for each in self._shown):
             slices = tuple((e.plane, e.slice) for e in self._shown if e.case == case)
-            prediction = arrays.latest_prediction(store.path, case)
-            self._ask_case(case, store.source_path(case), prediction, slices, colors)
+            self._ask_case(store, case, slices, colors)
 
     def _ask_case(
         self,
+        store: ProjectStore,
         case: str,
-        source: Path,
-        prediction: Path | None,
         slices: tuple[tuple[Plane, int], ...],
         colors: dict[int, tuple[int, int, int]],
     ) -> None:
+        def read() -> tuple[Rgb, ...]:
+            prediction = arrays.latest_prediction(store.path, case)
+            return read_thumbnails(store.source_path(case), prediction, slices, colors, SIZE)
+
         def show(pictures: tuple[Rgb, ...]) -> None:
             for (plane, index), picture in zip(slices, pictures, strict=True):
                 for row, each in enumerate(self._shown):
                     if (each.case, each.plane, each.slice) == (case, plane, index):
                         self.list.set_picture(row, picture)
 
-        self._controller.background.submit(
-            lambda: read_thumbnails(source, prediction, slices, colors, SIZE), show
-        )
+        self._controller.background.submit(read, show, _no_picture)
+
+
+def _no_picture(error: Exception) -> None:
+    """Leave the place black: what is wrong with the image is told when its case is shown."""
 
 
 def _icon(picture: Rgb) -> QIcon:

@@ -49,6 +49,7 @@ class TrainWidget(QWidget):
         self._methods = {method.name: method for method in methods()}
         self._bar: progress | None = None
         self._shown_at = 0.0
+        self._began = False
         self.method = _method_combo(tuple(self._methods.values()))
         self.minutes = _minutes_box()
         self.summary = hint()
@@ -153,13 +154,14 @@ class TrainWidget(QWidget):
             self._count(event)
         elif isinstance(event, RunFinished):
             self._finish(event)
-        elif isinstance(event, CommandDone) and event.message:
-            self._idle(event.message)
+        elif isinstance(event, CommandDone):
+            self._done(event)
 
     def _start(self, event: RunStarted) -> None:
         self.curves.reset()
         self.plan.setText("\n".join(event.plan))
         self.shut()
+        self._began = True
         self._shown_at = -SHOWN_EVERY
         self._bar = progress(total=100, desc=f"Training {event.method}")
         self._show(0.0, "Training: first steps")
@@ -186,6 +188,15 @@ class TrainWidget(QWidget):
     def _finish(self, event: RunFinished) -> None:
         self.shut()
         self._idle(f"{event.reason}: {event.step} steps in {duration(event.seconds)}")
+
+    def _done(self, event: CommandDone) -> None:
+        """Say what did not work; the reason is a notification of the controller."""
+        if event.command == "train":
+            if event.message and not self._began:
+                self._idle("not started")
+            self._began = False
+        elif event.message and self._bar is None:
+            self._idle(f"{event.command}: not done")
 
     def _show(self, fraction: float, words: str) -> None:
         self.bar.setRange(0, 1000)
@@ -225,7 +236,8 @@ def _minutes_box() -> QDoubleSpinBox:
     box = QDoubleSpinBox()
     box.setObjectName("minutes")
     box.setRange(0, 24 * 60)
-    box.setDecimals(1)
+    box.setDecimals(2)
+    box.setSingleStep(0.5)
     box.setSuffix(" min")
     box.setSpecialValueText("auto")
     box.setValue(4)

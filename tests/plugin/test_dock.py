@@ -10,20 +10,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
 from napari_sslseg.widgets.review import ExportDialog
-from sslseg.core.errors import SslsegError
-from sslseg.core.events import (
-    CommandDone,
-    Export,
-    FinishReason,
-    Open,
-    Predict,
-    RunFinished,
-    ShowCase,
-    SuggestionsReady,
-    Train,
-)
+from sslseg.core.events import Export, Open, Predict, RunFinished, ShowCase, Train
 from sslseg.core.geometry import Plane
-from sslseg.core.suggestion import Suggestion
 from sslseg.storage.store import ProjectStore
 
 NAMES = [
@@ -256,97 +244,6 @@ def test_a_vanished_image_is_told_and_the_case_on_the_screen_stays(
     assert "ben" in told[0]
     assert labelling.controller.view.case.name == "anna"
     assert "annotation" in labelling._viewer.layers
-
-
-def tell(dock, runner, monkeypatch, *events):
-    """Let these events come in one poll, with the engine at a training."""
-    batches = [list(events)]
-    monkeypatch.setattr(runner, "poll", lambda: batches.pop() if batches else [])
-    dock.controller._bridge.tick()
-    assert not batches
-
-
-def finished(message=""):
-    reason = FinishReason.FAILED if message else FinishReason.COMPLETED
-    return RunFinished(run="r", reason=reason, step=1, seconds=1.0, message=message)
-
-
-def suggest(case):
-    found = Suggestion(case=case, plane=Plane.AXIAL, slice=3, score=1.0, reason="unsure")
-    return SuggestionsReady(suggestions=(found,))
-
-
-def test_a_vanished_image_loses_neither_suggestions_nor_later_events(
-    labelling, volumes, qtbot, runner, monkeypatch
-):
-    told = []
-    monkeypatch.setattr("napari_sslseg.controller.show_error", told.append)
-    volumes[1].unlink()
-    press(qtbot, labelling, "train")
-    assert not labelling.train.train_button.isEnabled()
-    done = CommandDone(command="train")
-    tell(labelling, runner, monkeypatch, suggest("ben"), finished(), done)
-    assert labelling.train.train_button.isEnabled()
-    assert labelling.suggestions.list.item(0).text().startswith("ben")
-    qtbot.waitUntil(lambda: not labelling.controller.background.busy, timeout=5000)
-    assert not told
-
-
-def test_a_failing_slot_is_told_and_the_other_events_are_followed(
-    labelling, qtbot, runner, monkeypatch
-):
-    told = []
-    monkeypatch.setattr("napari_sslseg.controller.show_error", told.append)
-
-    def fail():
-        raise SslsegError("a broken slot", "a whole one", "Mend it.")
-
-    press(qtbot, labelling, "train")
-    labelling.controller.queue.changed.connect(fail)
-    done = CommandDone(command="train")
-    tell(labelling, runner, monkeypatch, suggest("ben"), finished(), done)
-    labelling.controller.queue.changed.disconnect(fail)
-    assert told == ["Got a broken slot; expected a whole one. Mend it."]
-    assert labelling.train.train_button.isEnabled()
-    assert labelling.train.bar.format().startswith("completed")
-
-
-def test_events_stay_in_order_when_a_slot_runs_the_event_loop(labelling, runner, monkeypatch):
-    heard = []
-
-    def hear(event):
-        labelling.controller._bridge.tick()
-        heard.append(event.message)
-
-    labelling.controller.told.connect(hear)
-    batches = [[CommandDone(command="open", message="c")]]
-    batches.append([CommandDone(command="open", message=words) for words in "ab"])
-    monkeypatch.setattr(runner, "poll", lambda: batches.pop() if batches else [])
-    labelling.controller._bridge.tick()
-    labelling.controller._bridge.tick()
-    assert heard == ["a", "b", "c"]
-
-
-def test_a_refused_training_is_told_once(labelling, qtbot, runner, monkeypatch):
-    warned, failed = [], []
-    monkeypatch.setattr("napari_sslseg.controller.show_warning", warned.append)
-    monkeypatch.setattr("napari_sslseg.controller.show_error", failed.append)
-    refusal = CommandDone(command="train", message="nothing is labelled")
-    for _ in range(2):
-        press(qtbot, labelling, "train")
-        tell(labelling, runner, monkeypatch, refusal)
-    assert warned == ["nothing is labelled"] * 2
-    assert labelling.train.bar.format() == "not started"
-    press(qtbot, labelling, "train")
-    tell(labelling, runner, monkeypatch, finished("no memory"))
-    tell(labelling, runner, monkeypatch, CommandDone(command="train", message="no memory"))
-    assert failed == ["no memory"]
-    assert len(warned) == 2
-
-
-def test_quarters_of_a_minute_can_be_asked_for(labelling):
-    labelling.train.minutes.setValue(0.25)
-    assert labelling.train.value().minutes == 0.25
 
 
 def test_opening_what_is_no_project_leaves_the_open_one(labelling, tmp_path, qtbot, monkeypatch):

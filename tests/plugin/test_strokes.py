@@ -10,6 +10,7 @@ from fake_engine import ball_labels
 from qtpy.QtCore import Qt
 from strokes import drag
 
+from sslseg.core.annotation import SliceState
 from sslseg.core.errors import SslsegError
 from sslseg.core.geometry import Plane
 from sslseg.storage.store import ProjectStore
@@ -254,7 +255,8 @@ def test_a_damaged_revision_is_told_and_the_case_is_shown(labelling, layer, monk
     monkeypatch.setattr(store, "annotation", damaged)
     labelling.show_case("ben")
     assert labelling.controller.view.case.name == "ben"
-    assert len(told) == 1 and "a damaged revision" in told[0]
+    assert len(told) == 1
+    assert "a damaged revision" in told[0]
 
 
 def test_a_project_that_is_open_elsewhere_can_only_be_looked_at(dock, project, qtbot):

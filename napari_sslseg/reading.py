@@ -1,0 +1,33 @@
+"""Reads of images and annotations that the controller starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sslseg.core.annotation import Annotation
+from sslseg.core.errors import SslsegError
+from sslseg.core.volume import CaseRecord
+from sslseg.storage.store import ProjectStore
+
+
+def describer(path: Path) -> Callable[[], CaseRecord]:
+    """Return work for the background: read an image file or a DICOM folder as a case."""
+
+    def work() -> CaseRecord:
+        from sslseg.storage import images
+
+        return images.describe(path)
+
+    return work
+
+
+def good_annotation(
+    store: ProjectStore, case: str, report: Callable[[Exception], object]
+) -> Annotation:
+    """Return what was painted on a case; damage is reported, older revisions stand in for it."""
+    try:
+        return store.annotation(case)
+    except SslsegError as error:
+        report(error)
+        return store.annotation(case, skip_damaged=True)
