@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from fake_engine import ball_labels
@@ -133,3 +135,22 @@ def test_no_dice_of_a_model_that_learnt_from_the_held_out_slices(saw, dice, proj
             store.save_slices("anna", Plane.AXIAL, slices)
         assert any(record.validation for record in store.slices("anna"))
         assert read_facts(folder, "anna", store).dice == dice
+
+
+def test_opening_reads_the_annotations_of_predicted_cases_beside_the_window(
+    dock, runner, project, qtbot, monkeypatch
+):
+    runner._project = project
+    for case in ("anna", "ben", "carl"):
+        runner._predict(case)
+    read = []
+    real = ProjectStore.annotation
+
+    def annotation(self, case, skip_damaged=False):
+        read.append((case, threading.current_thread() is threading.main_thread()))
+        return real(self, case, skip_damaged)
+
+    monkeypatch.setattr(ProjectStore, "annotation", annotation)
+    dock.open_project(project)
+    qtbot.waitUntil(lambda: {case for case, _ in read} == {"anna", "ben", "carl"}, timeout=5000)
+    assert [case for case, in_window in read if in_window] == ["anna"]
