@@ -32,6 +32,10 @@ def group_of(term: str) -> str:
     return "supervised" if term.startswith(("supervised", "dice", "cross")) else "unsupervised"
 
 
+DRAWN_EVERY = 1.0
+"""Seconds between drawings of the loss curves."""
+
+
 def _small(words: str, color: str) -> str:
     return f"<span style='color:{color}; font-size:8pt'>{words}</span>"
 
@@ -68,6 +72,7 @@ class CurvesWidget(QWidget):
         self._dice_label = QLabel(_small("Dice on held-out slices", DICE))
         self._series: dict[str, Series] = {}
         self._curves: dict[str, Any] = {}
+        self._drawn_at = -DRAWN_EVERY
         self.setVisible(False)
 
     def reset(self) -> None:
@@ -75,6 +80,7 @@ class CurvesWidget(QWidget):
         if not self._curves:
             self._build()
         self._series = {name: Series() for name in (*GROUPS, "dice")}
+        self._drawn_at = -DRAWN_EVERY
         for name in self._series:
             self._draw(name)
         self._say_dice(None)
@@ -86,7 +92,13 @@ class CurvesWidget(QWidget):
         for term, value in event.terms.items():
             sums[group_of(term)] = sums.get(group_of(term), 0.0) + value
         for name, value in sums.items():
-            self._add(name, event.step, value)
+            if name in self._series:
+                self._series[name].add(event.step, value)
+        # Each drawing has the whole window composed anew: once a second is enough for a curve.
+        if event.seconds - self._drawn_at >= DRAWN_EVERY or event.fraction >= 1:
+            self._drawn_at = event.seconds
+            for name in sums:
+                self._draw(name)
 
     def add_validation(self, event: Validated) -> None:
         """Draw a validation."""
@@ -105,6 +117,8 @@ class CurvesWidget(QWidget):
             self._draw(name)
 
     def _draw(self, name: str) -> None:
+        if name not in self._series:
+            return
         self._curves[name].setData(self._series[name].x, self._series[name].y)
 
     def _say_dice(self, event: Validated | None) -> None:

@@ -36,7 +36,7 @@ from sslseg.runner import RunnerState
 DISABLED = Qt.ItemDataRole.UserRole - 1
 """The role under which Qt's list models keep an entry's flags."""
 
-SHOWN_EVERY = 0.5
+SHOWN_EVERY = 1.0
 """Seconds between looks at the progress; each one repaints part of the window."""
 
 
