@@ -1,8 +1,8 @@
 """How many CPU threads a step should use while other programs want the cores too.
 
 Parallel loops wait for their slowest thread. On two cores, with one other busy program, a step
-on two threads takes up to thirty times as long as alone, while one thread merely loses a third
-(benchmarks/threads.py). So a training that suddenly crawls tries a single thread, and goes back
+on two threads can take many times as long as alone, while one thread hardly notices
+(benchmarks/threads.py measures it). So a training that suddenly crawls tries a single thread, and goes back
 when the cores are free again.
 """
 
