@@ -2,8 +2,8 @@
 
 Parallel loops wait for their slowest thread. On two cores, with one other busy program, a step
 on two threads can take many times as long as alone, while one thread hardly notices
-(benchmarks/threads.py measures it). So a training that suddenly crawls tries a single thread, and goes back
-when the cores are free again.
+(benchmarks/threads.py measures it). So a training that suddenly crawls tries a single thread, and
+goes back when the cores are free again.
 """
 
 from __future__ import annotations
