@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,15 +40,24 @@ class ProjectData:
         the next one.
     hold_out : bool
         Whether held-out slices are kept from training.
+    free : collection of str or None
+        Cases from which unlabelled items are drawn; all where not given.
     """
 
     def __init__(
-        self, store: ProjectStore, spacing: Spacing, classes: int, *, hold_out: bool
+        self,
+        store: ProjectStore,
+        spacing: Spacing,
+        classes: int,
+        *,
+        hold_out: bool,
+        free: Collection[str] | None = None,
     ) -> None:
         self._store = store
         self._classes = classes
         self._spacing = spacing
         self._hold_out = hold_out
+        self._free = free
         self.images = {
             record.name: load_prepared(store, record, spacing).image for record in store.cases()
         }
@@ -80,7 +90,7 @@ class ProjectData:
             for each in records.values()
             for record in each
         )
-        return Sampler(cases, plan, seed, taught)
+        return Sampler(cases, plan, seed, taught, self._free)
 
     def join_held_out(self) -> None:
         """Let training see the held-out slices from the next sampler on."""

@@ -6,9 +6,9 @@ The loop owns data, ramps, EMA, mixed precision, schedules, checkpoints and even
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,10 +20,11 @@ from sslseg.data.views import Views
 from sslseg.losses.masked import supervised
 from sslseg.losses.ramps import Ramp
 from sslseg.methods.parameters import parameters_of
+from sslseg.methods.shared import ADVANCED, CriticParams
+from sslseg.networks.factory import Maker
 from sslseg.networks.teacher import freeze, update_teacher
 
 Networks = Mapping[str, nn.Module]
-MakeNetwork = Callable[[], nn.Module]
 
 
 class MethodParams(BaseModel):
@@ -35,8 +36,34 @@ class MethodParams(BaseModel):
         ge=0,
         lt=1,
         description="How slowly the teacher follows the student.",
-        json_schema_extra={"advanced": True},
+        json_schema_extra=ADVANCED,
     )
+
+
+class SemiSupervisedParams(MethodParams):
+    """What all methods share that learn from unannotated voxels too."""
+
+    consistency: float = Field(
+        1.0, ge=0, description="Weight of what the unlabelled volumes teach, at its fullest."
+    )
+    start: float = Field(
+        0.3, ge=0, le=1, description="Share of the run that learns from the labels alone."
+    )
+
+    def rise(self, weight: float | None = None) -> Ramp:
+        """Return the ramp of an unsupervised term: up over a fifth of the run, from `start` on.
+
+        Parameters
+        ----------
+        weight : float or None
+            At its fullest; `consistency` where not given.
+        """
+        full = self.consistency if weight is None else weight
+        return Ramp(weight=full, start=self.start, length=0.2, shape="sigmoid")
+
+    def idle(self, fraction: float) -> bool:
+        """Tell whether the share `fraction` of the run still learns from labels alone."""
+        return fraction < self.start or self.consistency == 0
 
 
 @dataclass(frozen=True)
@@ -51,11 +78,14 @@ class StepOutput:
         ``(B', C, *S)`` of the main segmentor, with gradient, for the riding discriminator.
     y : Tensor
         ``(B', *S)``, the target in the frame of `logits`.
+    kept : mapping
+        Tensors that `Method.critic_step` needs, so that nothing is computed twice.
     """
 
     terms: dict[str, Tensor]
     logits: Tensor
     y: Tensor
+    kept: dict[str, Tensor] = field(default_factory=dict)
 
 
 P_co = TypeVar("P_co", bound=MethodParams, covariant=True)
@@ -68,6 +98,8 @@ class Method(ABC, Generic[P_co]):
     ----------
     params : MethodParams
         Values of ``Params``.
+    critic : CriticParams
+        How discriminators learn, the method's own included.
     """
 
     name: ClassVar[str]
@@ -76,10 +108,15 @@ class Method(ABC, Generic[P_co]):
     source: ClassVar[str]
     parties: ClassVar[str] = "teacher and student"
     """Who the members of the ensemble are, for reasons in words."""
+    dimensions: ClassVar[Literal["any", "3d"]] = "any"
+    """Which networks it can use: slices with neighbours or boxes, or boxes alone."""
+    adapts: ClassVar[bool] = False
+    """Whether it needs two domains: labelled items of one, unlabelled items of the other."""
     Params: ClassVar[type[MethodParams]] = MethodParams
 
-    def __init__(self, params: P_co) -> None:
+    def __init__(self, params: P_co, critic: CriticParams | None = None) -> None:
         self.params = params
+        self.critic = CriticParams.model_validate({}) if critic is None else critic
 
     @classmethod
     def info(cls) -> MethodInfo:
@@ -92,12 +129,20 @@ class Method(ABC, Generic[P_co]):
             parameters=parameters_of(cls.Params, "method"),
         )
 
-    def build(self, make: MakeNetwork) -> dict[str, nn.Module]:
-        """Return the networks by name. Names that start with "teacher" are EMAs, not optimised."""
+    def build(self, make: Maker) -> dict[str, nn.Module]:
+        """Return the networks by name.
+
+        Names that start with "teacher" are averages, not optimised; those that start with
+        "critic" belong to the critics' optimiser; all others to the main one.
+        """
         return {"student": make(), "teacher": freeze(make())}
 
     def ramps(self) -> dict[str, Ramp]:
         """Return the weight of each term; a term without one has weight 1."""
+        return {}
+
+    def rates(self) -> dict[str, float]:
+        """Return learning rates of optimised networks relative to the main one; 1 if missing."""
         return {}
 
     @abstractmethod
@@ -111,13 +156,39 @@ class Method(ABC, Generic[P_co]):
         views : Views
             Further views in the same frame.
         nets : mapping
-            As built.
+            As built. Critics have no gradient here.
         fraction : float
             Done share of the run, in [0, 1].
         """
 
-    def after_step(self, nets: Networks, step: int) -> None:
-        """Follow the student after the optimiser's step."""
+    def critic_step(
+        self, kept: Mapping[str, Tensor], views: Views, nets: Networks, fraction: float
+    ) -> dict[str, Tensor]:
+        """Return the losses of the method's own critics; none where it has none.
+
+        Called after the main optimiser's step with what `step` kept.
+
+        Parameters
+        ----------
+        kept : mapping
+            `StepOutput.kept`, detached.
+        views, nets, fraction
+            As in `step`; only critics have gradients.
+        """
+        return {}
+
+    def after_step(self, nets: Networks, step: int, fraction: float) -> None:
+        """Follow the student after the optimiser's step.
+
+        Parameters
+        ----------
+        nets : mapping
+            As built.
+        step : int
+            Optimiser steps done before this one.
+        fraction : float
+            Done share of the run, in [0, 1].
+        """
         update_teacher(nets["teacher"], nets["student"], step, self.params.ema_decay)
 
     def members(self, nets: Networks, x: Tensor) -> list[Tensor]:
@@ -127,10 +198,22 @@ class Method(ABC, Generic[P_co]):
         """
         return [torch.softmax(nets[name](x).float(), dim=1) for name in ("teacher", "student")]
 
+    def memory(self) -> dict[str, Tensor]:
+        """Return what the method remembers besides its networks, for the checkpoint."""
+        return {}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Take back what `memory` returned."""
+
 
 def optimised(nets: Networks) -> dict[str, nn.Module]:
     """Return the networks that the main optimiser owns."""
-    return {name: net for name, net in nets.items() if not name.startswith("teacher")}
+    return {n: net for n, net in nets.items() if not n.startswith(("teacher", "critic"))}
+
+
+def critics(nets: Networks) -> dict[str, nn.Module]:
+    """Return the networks that the critics' optimiser owns."""
+    return {name: net for name, net in nets.items() if name.startswith("critic")}
 
 
 def supervised_step(batch: Batch, net: nn.Module) -> StepOutput:

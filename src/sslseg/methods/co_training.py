@@ -11,20 +11,15 @@ from sslseg.data.views import Views
 from sslseg.losses.consistency import pseudo_cross_entropy
 from sslseg.losses.masked import supervised
 from sslseg.losses.ramps import Ramp
-from sslseg.methods.base import MakeNetwork, Method, MethodParams, Networks, StepOutput
+from sslseg.methods.base import Method, Networks, SemiSupervisedParams, StepOutput
 from sslseg.methods.shared import ADVANCED
+from sslseg.networks.factory import Maker
 from sslseg.networks.teacher import freeze, update_teacher
 
 
-class CoTrainingParams(MethodParams):
+class CoTrainingParams(SemiSupervisedParams):
     """Parameters of co-training."""
 
-    consistency: float = Field(
-        1.0, ge=0, description="Weight of what the networks teach each other, at its fullest."
-    )
-    start: float = Field(
-        0.3, ge=0, le=1, description="Share of the run in which both learn from the labels alone."
-    )
     networks: int = Field(
         2,
         ge=2,
@@ -64,22 +59,18 @@ class CoTraining(Method[CoTrainingParams]):
         """Names of the networks that are optimised."""
         return tuple(f"student_{number}" for number in range(self.params.networks))
 
-    def build(self, make: MakeNetwork) -> dict[str, nn.Module]:
+    def build(self, make: Maker) -> dict[str, nn.Module]:
         """Return the networks and the EMA of each."""
         nets = {name: make() for name in self.students}
         return nets | {_teacher(name): freeze(make()) for name in self.students}
 
     def ramps(self) -> dict[str, Ramp]:
         """Cross supervision rises over a fifth of the run once the supervised share is over."""
-        rise = Ramp(
-            weight=self.params.consistency, start=self.params.start, length=0.2, shape="sigmoid"
-        )
-        return {"consistency": rise}
+        return {"consistency": self.params.rise()}
 
     def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
         """Return all networks' supervised terms and the cross terms."""
-        idle = fraction < self.params.start or self.params.consistency == 0
-        if idle or batch.unlabelled == 0:
+        if self.params.idle(fraction) or batch.unlabelled == 0:
             alone = [self._alone(name, batch.head(), views, nets) for name in self.students]
             return _summed(alone)
         free = batch.x[batch.labelled :]
@@ -109,7 +100,7 @@ class CoTraining(Method[CoTrainingParams]):
         term = pseudo_cross_entropy(logits[count:], label, believed.unsqueeze(1))
         return StepOutput({"supervised": supervised(logits, y), "consistency": term}, logits, y)
 
-    def after_step(self, nets: Networks, step: int) -> None:
+    def after_step(self, nets: Networks, step: int, fraction: float) -> None:
         """Each EMA follows its network."""
         for name in self.students:
             update_teacher(nets[_teacher(name)], nets[name], step, self.params.ema_decay)

@@ -1,11 +1,13 @@
-"""From a plan to a network. The residual U-Nets are MONAI's."""
+"""From a plan to a network."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
-from monai.networks.nets import UNet
 from pydantic import BaseModel, ConfigDict
-from torch import nn
+
+from sslseg.networks.unet import Decoder, Encoder, Sizes, UNet, Upsample
 
 
 class NetworkSpec(BaseModel):
@@ -39,23 +41,82 @@ class NetworkSpec(BaseModel):
             sides = [side * step for side, step in zip(sides, stride, strict=True)]
         return tuple(sides)
 
+    def steps(self, thin: int | None) -> tuple[Sizes, ...]:
+        """Return the strides; none along the axis `thin`."""
+        return tuple(_flat(stride, thin) for stride in self.strides)
 
-def build(spec: NetworkSpec) -> nn.Module:
-    """Return a residual U-Net: ``(B, in_channels, *S)`` to logits ``(B, classes, *S)``.
+    def kernels(self, thin: int | None) -> tuple[Sizes, ...]:
+        """Return the kernel of every level; flat along the axis `thin` from the second on.
 
-    Batch norm, PReLU, two convolutions a residual unit (Kerfoot et al. 2018).
+        The first level keeps its depth, so that a thin network still sees its neighbours.
+        """
+        full = (3,) * self.dims
+        return (full, *(_flat(full, thin) for _ in self.channels[1:]))
+
+
+def _flat(sizes: Sizes, thin: int | None) -> Sizes:
+    return tuple(1 if axis == thin else size for axis, size in enumerate(sizes))
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes networks of one plan, each with new random weights from torch's generator.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        The plan's.
     """
-    net: nn.Module = UNet(
-        spatial_dims=spec.dims,
-        in_channels=spec.in_channels,
-        out_channels=spec.classes,
-        channels=spec.channels,
-        strides=spec.strides,
-        num_res_units=2,
-        norm="batch",
-        dropout=spec.dropout,
-    )
-    return net
+
+    spec: NetworkSpec
+
+    def __call__(
+        self,
+        *,
+        upsample: Upsample = "transposed",
+        deep: bool = False,
+        thin: int | None = None,
+        dropout: float | None = None,
+    ) -> UNet:
+        """Return a segmentor ``(B, in_channels, *S)`` to ``(B, classes, *S)``.
+
+        Parameters
+        ----------
+        upsample : str
+            How the decoder grows.
+        deep : bool
+            Whether every level of the decoder has a head.
+        thin : int or None
+            Spatial axis along which it neither strides nor convolves beyond its first level:
+            the view of one plane.
+        dropout : float or None
+            Instead of the plan's.
+        """
+        share = self.spec.dropout if dropout is None else dropout
+        spec = self.spec
+        encoder = Encoder(
+            spec.in_channels, spec.channels, spec.steps(thin), spec.kernels(thin), share
+        )
+        return UNet(encoder, self.decoder(upsample=upsample, deep=deep, thin=thin, dropout=share))
+
+    def decoder(
+        self,
+        *,
+        upsample: Upsample = "transposed",
+        deep: bool = False,
+        thin: int | None = None,
+        dropout: float | None = None,
+    ) -> Decoder:
+        """Return a decoder for the features of a network of the same plan; see `__call__`."""
+        return Decoder(
+            self.spec.classes,
+            self.spec.channels,
+            self.spec.steps(thin),
+            self.spec.kernels(thin),
+            self.spec.dropout if dropout is None else dropout,
+            upsample,
+            deep=deep,
+        )
 
 
 def memory_format(dims: int) -> torch.memory_format:

@@ -20,7 +20,7 @@ from sslseg.training.device import Device
 from sslseg.training.planner import Plan
 from sslseg.training.trainer import Trainer
 
-FORMAT = 1
+FORMAT = 2
 
 
 class ModelFacts(BaseModel):
@@ -67,7 +67,7 @@ def settings_of(
 def make_trainer(request: TrainRequest, method: str, plan: Plan, device: Device) -> Trainer:
     """Return a trainer with new weights that follow from the request's seed."""
     params, training, critic = settings_of(method, request.settings)
-    return Trainer(find(method)(params), plan, device, request.seed, training, critic)
+    return Trainer(find(method)(params, critic), plan, device, request.seed, training, critic)
 
 
 def save(folder: Path, trainer: Trainer, facts: ModelFacts) -> Path:
@@ -151,7 +151,7 @@ def warm_start(trainer: Trainer, project: Path, method: str) -> str | None:
     """
     for run in runs(project):
         facts = checkpoints.latest_facts(run)
-        if facts is None or facts.get("method") != method:
+        if facts is None or facts.get("method") != method or facts.get("format") != FORMAT:
             continue
         kept = honest(run)
         found = _read(kept) if kept.exists() else _read(run)

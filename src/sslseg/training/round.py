@@ -20,9 +20,13 @@ from sslseg.core.events import (
     Validated,
 )
 from sslseg.core.prediction import CriticHealth
+from sslseg.data.domains import target_cases
 from sslseg.data.preprocessing import prepare_all
 from sslseg.data.project import HeldOutSlice, ProjectData, coverage
 from sslseg.data.sampling import Sampler
+from sslseg.methods import find
+from sslseg.methods.base import Method, MethodParams
+from sslseg.methods.shared import TrainingParams
 from sslseg.storage.arrays import write_atomic
 from sslseg.storage.store import ProjectStore
 from sslseg.training import model
@@ -69,6 +73,7 @@ class Round:
     health: CriticHealth = field(init=False, default_factory=CriticHealth)
     _data: ProjectData | None = field(init=False, default=None)
     _joined: bool = field(init=False, default=False)
+    _free: set[str] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """Check the request and build the model; nothing is trained or written yet."""
@@ -81,9 +86,12 @@ class Round:
                 "at least one slice with painted voxels, or marked complete",
                 "Paint a few slices, then train.",
             )
+        chosen = find(self.method)
+        self._free = self._target() if chosen.adapts else None
         self.device = choose(self.request.device)
         self.classes = tuple(label.name for label in self.store.classes)
         count = len(self.classes) + 1
+        training = required(training, chosen)
         self.plan = make_plan(self.store.cases(), covered, count, self.device, training)
         self.trainer = model.make_trainer(self.request, self.method, self.plan, self.device)
         self.run = _new_run(self.store.path, self.method)
@@ -141,6 +149,12 @@ class Round:
             critic=self.health,
         )
 
+    def _target(self) -> set[str]:
+        """Return the cases of the target domain."""
+        annotated = {r.key.case for r in self.store.slices() if r.state is not SliceState.NONE}
+        domains = {record.name: record.domain for record in self.store.cases()}
+        return target_cases(domains, annotated, self.method)
+
     # ---- the loop's data ----
 
     def changed(self) -> bool:
@@ -164,9 +178,12 @@ class Round:
 
     def _prepare(self) -> Iterator[Event]:
         yield from prepare_all(self.store, self.store.cases(), self.plan.spacing, self.control)
-        hold_out = self.trainer.training.validation
         self._data = ProjectData(
-            self.store, self.plan.spacing, self.plan.network.classes, hold_out=hold_out
+            self.store,
+            self.plan.spacing,
+            self.plan.network.classes,
+            hold_out=self.trainer.training.validation,
+            free=self._free,
         )
         self.sampler()
 
@@ -226,6 +243,25 @@ class Round:
         if first:
             write_atomic(folder / "run.json", self.request.model_dump_json(indent=1).encode())
         return str(path)
+
+
+def required(params: TrainingParams, method: type[Method[MethodParams]]) -> TrainingParams:
+    """Return `params` with what the method cannot do without.
+
+    Raises
+    ------
+    SslsegError
+        When the user asked for something else.
+    """
+    if method.dimensions == "any":
+        return params
+    if params.dimensions == "2.5d":
+        raise SslsegError(
+            f"dimensions=2.5d for method {method.name}",
+            "dimensions=3d, since it compares several planes of the same box",
+            "Leave dimensions out, or choose another method.",
+        )
+    return params.model_copy(update={"dimensions": method.dimensions})
 
 
 def _new_run(project: Path, method: str) -> str:

@@ -14,10 +14,11 @@ from sslseg.data.views import Views
 from sslseg.data.warp import WarpRange
 from sslseg.inference.predictor import Predictor
 from sslseg.losses.ramps import poly
-from sslseg.methods.base import Method, MethodParams, optimised
+from sslseg.methods.base import Method, MethodParams, StepOutput, critics, optimised
 from sslseg.methods.shared import CriticParams, TrainingParams
 from sslseg.networks.discriminators import PixelDiscriminator
-from sslseg.networks.factory import build, memory_format
+from sslseg.networks.factory import Maker, memory_format
+from sslseg.networks.unet import Encoder
 from sslseg.training.critic import RidingCritic
 from sslseg.training.device import Device
 from sslseg.training.planner import Plan
@@ -70,6 +71,7 @@ class Trainer:
     step_count: int = 0
     nets: dict[str, nn.Module] = field(init=False)
     optimiser: torch.optim.Optimizer = field(init=False)
+    critics_optimiser: torch.optim.Optimizer | None = field(init=False)
     critic: RidingCritic | None = field(init=False)
     scaler: torch.amp.GradScaler = field(init=False)
     _bad_in_a_row: int = field(init=False, default=0)
@@ -78,20 +80,32 @@ class Trainer:
         """Build everything from the seed."""
         torch.manual_seed(step_seed(self.seed, -1))
         layout = memory_format(self.plan.network.dims)
-        nets = self.method.build(lambda: build(self.plan.network))
+        nets = self.method.build(Maker(self.plan.network))
         self.nets = {
             name: net.to(self.device.torch).to(memory_format=layout)  # type: ignore[call-overload]
             for name, net in nets.items()
         }
-        self.optimiser = torch.optim.AdamW(
-            [p for net in optimised(self.nets).values() for p in net.parameters()],
-            lr=self.plan.learning_rate,
-            weight_decay=self.plan.weight_decay,
-        )
+        self.optimiser = self._make_optimiser()
+        self.critics_optimiser = self._make_critics_optimiser()
         self.scaler = torch.amp.GradScaler(
             self.device.torch.type, enabled=self.device.amp is torch.float16
         )
         self.critic = self._make_critic() if self.critic_params.critic else None
+
+    def _make_optimiser(self) -> torch.optim.Optimizer:
+        rates = self.method.rates()
+        groups = [
+            {"params": list(net.parameters()), "factor": rates.get(name, 1.0)}
+            for name, net in optimised(self.nets).items()
+        ]
+        return torch.optim.AdamW(
+            groups, lr=self.plan.learning_rate, weight_decay=self.plan.weight_decay
+        )
+
+    def _make_critics_optimiser(self) -> torch.optim.Optimizer | None:
+        parameters = [p for net in critics(self.nets).values() for p in net.parameters()]
+        rate = self.critic_params.critic_learning_rate
+        return torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99)) if parameters else None
 
     def _make_critic(self) -> RidingCritic:
         net = PixelDiscriminator(self.plan.network.dims, self.plan.network.classes)
@@ -135,27 +149,50 @@ class Trainer:
                 ramps = {**ramps, "adversarial": self.critic.ramp()}
         weighted = {n: t * (ramps[n](fraction) if n in ramps else 1.0) for n, t in terms.items()}
         counted = self._descend(torch.stack([t.float() for t in weighted.values()]).sum())
+        report = {name: float(term.detach()) for name, term in weighted.items()}
         if counted:
-            self.method.after_step(self.nets, self.step_count)
+            self.method.after_step(self.nets, self.step_count, fraction)
+            report |= self._teach_critics(out, views, fraction)
         else:
             self._restore(statistics)
-        report = {name: float(term.detach()) for name, term in weighted.items()}
-        if counted and self.critic is not None and self.critic.due(self.step_count):
-            loss = self.critic.learn(out.logits, out.y)
-            report.update({} if loss is None else {"critic": loss})
         self.step_count += 1
         return StepReport(report, rate)
 
+    def _teach_critics(self, out: StepOutput, views: Views, fraction: float) -> dict[str, float]:
+        """Let the riding critic and the method's own ones learn; return their losses."""
+        report: dict[str, float] = {}
+        if self.critic is not None and self.critic.due(self.step_count):
+            loss = self.critic.learn(out.logits, out.y)
+            report |= {} if loss is None else {"critic": loss}
+        if self.critics_optimiser is None or not out.kept:
+            return report
+        kept = {name: tensor.detach() for name, tensor in out.kept.items()}
+        self._critics_learn(True)
+        losses = self.method.critic_step(kept, views, self.nets, fraction)
+        self.critics_optimiser.zero_grad(set_to_none=True)
+        total = torch.stack([loss.float() for loss in losses.values()]).sum() if losses else None
+        if total is not None and total.requires_grad and bool(torch.isfinite(total)):
+            total.backward()  # type: ignore[no-untyped-call]
+            self.critics_optimiser.step()
+        self._critics_learn(False)
+        return report | {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def _critics_learn(self, learning: bool) -> None:
+        """Switch the gradients of the method's critics: off in the segmentor's step."""
+        for net in critics(self.nets).values():
+            net.requires_grad_(learning)
+
     def _train_mode(self) -> None:
         """Undo what a prediction along the way left: eval mode."""
-        for net in optimised(self.nets).values():
+        for net in (optimised(self.nets) | critics(self.nets)).values():
             net.train()
+        self._critics_learn(False)
         if self.critic is not None:
             self.critic.net.train()
 
     def _buffers(self) -> list[Tensor]:
         """Return what a forward pass alone changes: batch-norm statistics, spectral norms."""
-        nets = [*optimised(self.nets).values()]
+        nets = [*optimised(self.nets).values(), *critics(self.nets).values()]
         nets += [] if self.critic is None else [self.critic.net]
         return [buffer for net in nets for buffer in net.buffers()]
 
@@ -199,7 +236,7 @@ class Trainer:
         calm = min(1.0, max(CALMEST, LOOKS / max(looks, 1.0)))
         rate = self.plan.learning_rate * poly(fraction) * warm * calm
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         return rate
 
     def _autocast(self) -> torch.autocast:
@@ -246,7 +283,10 @@ class Trainer:
             for name, net in self.nets.items()
             for key, value in net.state_dict().items()
         }
+        tensors |= {f"memory.{name}": value for name, value in self.method.memory().items()}
         tensors |= _optimiser_state("optimiser", self.optimiser)
+        if self.critics_optimiser is not None:
+            tensors |= _optimiser_state("critics_optimiser", self.critics_optimiser)
         if self.critic is not None:
             tensors |= {f"critic.{k}": v for k, v in self.critic.net.state_dict().items()}
             tensors |= _optimiser_state("critic_optimiser", self.critic.optimiser)
@@ -259,10 +299,20 @@ class Trainer:
         if self.critic is not None:
             _load(self.critic.net, "critic.", tensors)
 
+    def load_encoder(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over a pre-trained encoder in every network that has one of its shape."""
+        for net in self.nets.values():
+            for part in (net, getattr(net, "encoder", None)):
+                if isinstance(part, Encoder):
+                    _load(part, "", tensors)
+
     def load_state(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Continue exactly where `state` was taken, after `step` steps."""
         self.load_weights(tensors)
+        self.method.remember(_named("memory.", tensors))
         _load_optimiser(self.optimiser, "optimiser", tensors)
+        if self.critics_optimiser is not None:
+            _load_optimiser(self.critics_optimiser, "critics_optimiser", tensors)
         if self.critic is not None:
             _load_optimiser(self.critic.optimiser, "critic_optimiser", tensors)
         self.step_count = step
@@ -277,6 +327,10 @@ def step_seed(seed: int, step: int) -> int:
 def _copied(tensor: Tensor) -> Tensor:
     """Return a row-major copy on the CPU that later steps do not change."""
     return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+
+
+def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _load(net: nn.Module, prefix: str, tensors: Mapping[str, Tensor]) -> None:
