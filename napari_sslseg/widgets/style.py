@@ -76,6 +76,8 @@ class Pill(QLabel):
 
     def set_value(self, state: str) -> None:
         """Show a state."""
+        if state == self.text():
+            return  # a new style sheet costs milliseconds, even if it says the same
         back, text = PILLS[state]
         self.setText(state)
         self.setStyleSheet(
