@@ -22,7 +22,8 @@ class Bridge:
     """Does what there is to do every 50 ms on the GUI thread, between strokes.
 
     Whatever changes on the screen has the whole window drawn anew, and nobody reads a curve while
-    drawing; so news waits for the end of a stroke, but not for ever. Nothing is pushed into Qt from another thread, so after `stop` nothing can arrive any more.
+    drawing; so news waits for the end of a stroke, but not for ever. Nothing is pushed into Qt
+    from another thread, so after `stop` nothing can arrive any more.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from psygnal import Signal
 from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
-from qtpy.QtGui import QColor, QKeyEvent, QPainter
+from qtpy.QtGui import QColor, QKeyEvent, QPainter, QResizeEvent
 from qtpy.QtWidgets import (
     QHeaderView,
     QStyledItemDelegate,
@@ -103,6 +103,12 @@ class CaseTable(QTableWidget):
         for row in range(self.rowCount()):
             summary = self._rows[row]
             self.setRowHidden(row, wanted not in f"{summary.name} {summary.state}".lower())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep the case on the screen in sight, and the cases above it where there is room."""
+        super().resizeEvent(event)
+        self.scrollToTop()
+        self.scrollTo(self.currentIndex())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Leave letters and digits to the viewer's shortcuts; move with the arrow keys."""
