@@ -83,6 +83,11 @@ class CaseView:
         return self._adapter is not None and self._adapter.failing
 
     @property
+    def drawing(self) -> bool:
+        """Whether the user is drawing on the case at this moment."""
+        return self._adapter is not None and self._adapter.drawing
+
+    @property
     def state(self) -> SliceState:
         """State of the slice on the screen, as far as it is on disk."""
         plane, index = self.slices.plane, self.slices.index

@@ -86,7 +86,7 @@ class Controller:
         self.saved_at: float | None = None
         self._runner = make_runner()
         self._status = self._runner.status
-        self._bridge = Bridge(self._jobs, self.report)
+        self._bridge = Bridge(self._jobs, self.report, lambda: self.view.drawing)
         self._bridge.start()
         self._fresh: set[str] | None = None
         self._asked: Counter[str] = Counter()

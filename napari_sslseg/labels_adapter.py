@@ -7,6 +7,7 @@ is on disk and compares; events only decide how soon.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ Coordinates = npt.NDArray[np.intp]
 
 PAINT_MS, CHANGE_MS, WATCH_MS = 20, 80, 1000
 """How long after a stroke, after any other change on the screen, and in any case."""
+
+STROKE_S = 0.3
+"""Seconds after a change on the screen in which a stroke is thought to go on."""
 
 _CHUNK = 16
 
@@ -84,6 +88,7 @@ class LabelsAdapter:
         self._shadow = np.array(annotation.labels, np.uint8)
         self._states = dict(annotation.states)
         self.failing = False
+        self._changed_at = -STROKE_S
         self._soon = QTimer()
         self._soon.setSingleShot(True)
         self._watch = QTimer()
@@ -93,6 +98,12 @@ class LabelsAdapter:
         self._watch.start()
         layer.events.paint.connect(self._painted)
         layer.events.set_data.connect(self._refreshed)
+        layer.events.labels_update.connect(self._stamped)
+
+    @property
+    def drawing(self) -> bool:
+        """Whether the layer changes on the screen: a stroke, or leafing through slices."""
+        return time.monotonic() - self._changed_at < STROKE_S
 
     def state(self, plane: Plane, index: int) -> SliceState:
         """Return the state of a slice."""
@@ -121,6 +132,7 @@ class LabelsAdapter:
         stop_timer(self._watch)
         self._layer.events.paint.disconnect(self._painted)
         self._layer.events.set_data.disconnect(self._refreshed)
+        self._layer.events.labels_update.disconnect(self._stamped)
 
     def _empty_crossed(self, voxels: Coordinates) -> bool:
         """Take back "partial" from slices of any plane that a change across them emptied."""
@@ -157,12 +169,17 @@ class LabelsAdapter:
             self._states[plane, index] = state
         return True
 
+    def _stamped(self, event: Any = None) -> None:
+        self._changed_at = time.monotonic()
+
     def _painted(self, event: Any = None) -> None:
+        self._stamped()
         self.flush()
         # Some edits tell before they write (`data_setitem` does), so look again.
         self._hurry(PAINT_MS)
 
     def _refreshed(self, event: Any = None) -> None:
+        self._stamped()
         self._hurry(CHANGE_MS)
 
     def _hurry(self, milliseconds: int) -> None:

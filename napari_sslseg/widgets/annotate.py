@@ -8,11 +8,11 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QInputDialog,
-    QLabel,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_sslseg.controller import Controller
 from napari_sslseg.layers import BACKGROUND_COLOR
@@ -35,7 +35,7 @@ ACCEPT_TIP = (
 
 
 class AnnotateWidget(QWidget):
-    """Everything about the slice on the screen."""
+    """Everything about the slice on the screen. `place` says which it is; the dock places it."""
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -50,7 +50,8 @@ class AnnotateWidget(QWidget):
             for plane in PLANES
         }
         self._plane_group = QButtonGroup(self)
-        self._place = QLabel()
+        self.place = QWidget()
+        self._words = QElidingLabel()
         self._pill = Pill()
         self._pill.setObjectName("slice_state")
         self._pill.setToolTip(
@@ -69,8 +70,9 @@ class AnnotateWidget(QWidget):
         planes.setSpacing(2)
         for widget in self._planes.values():
             planes.addWidget(widget)
-        place = QHBoxLayout()
-        place.addWidget(self._place, 1)
+        place = QHBoxLayout(self.place)
+        place.setContentsMargins(0, 0, 0, 0)
+        place.addWidget(self._words, 1)
         place.addWidget(self._pill)
         actions = QHBoxLayout()
         actions.addWidget(self._complete)
@@ -78,7 +80,7 @@ class AnnotateWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(5)
-        for part in (self._chips, planes, place, actions):
+        for part in (self._chips, planes, actions):
             layout.addLayout(part)
 
     def _connect(self) -> None:
@@ -192,7 +194,9 @@ class AnnotateWidget(QWidget):
             widget.setEnabled(case is not None)
             widget.setChecked(case is not None and plane is view.slices.plane)
         if case is None:
-            self._place.setText("No case on the screen")
+            self._words.setText("no case on the screen")
             return
         last = case.geometry.slices(view.slices.plane) - 1
-        self._place.setText(f"{case.name} · {view.slices.plane} {view.slices.index} / {last}")
+        words = f"{case.name} · {view.slices.plane} {view.slices.index} / {last}"
+        self._words.setText(words)
+        self._words.setToolTip(words)

@@ -37,7 +37,7 @@ class SuggestionList(QListWidget):
         self.setSpacing(1)
         self.setVerticalScrollMode(QListWidget.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumHeight(2 * SIZE + 12)
+        self.setMinimumHeight(round(1.5 * SIZE))
         self.setToolTip("Slices from which the model would learn most. A click goes there.")
         self.itemClicked.connect(self._choose)
         self.itemActivated.connect(self._choose)
