@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -148,6 +149,87 @@ def test_doubt_needs_a_healthy_critic(make_case):
         rank([ill], 1, "doubt", classes=NAMES)
 
 
+def test_one_healthy_critic_is_enough_and_its_slices_come_first(make_case):
+    ill = replace(make_case("ill"), critic=CriticHealth(auc=0.99, words="AUC 0.99: too sharp."))
+    found = rank([ill, make_case("well", seed=1)], 5, "doubt", classes=NAMES)
+    assert {s.case for s in found} == {"well"}
+
+
+def test_a_suggestion_points_at_its_region():
+    view = one_peak()
+    scores = dict(view.scores)
+    boxes = np.zeros((30, 4), np.int32)
+    boxes[PEAK] = (3, 8, 10, 12)
+    found = rank([replace(view, scores={**scores, "coronal.box": boxes})], 1, classes=NAMES)
+    assert found[0].box == (3, 8, 10, 12)
+    assert rank([replace(view, scores=None)], 1, classes=NAMES)[0].box is None
+    bare = {key: v for key, v in scores.items() if not key.endswith(("box", "features"))}
+    assert rank([replace(view, scores=bare)], 1, classes=NAMES)[0].box is None
+
+
+def test_cost_prefers_what_is_quick_to_draw_and_tells_both_scores():
+    view = one_peak()
+    scores = {key: values.copy() for key, values in view.scores.items()}
+    scores["coronal.uncertainty"][8] = 40
+    scores["coronal.boundary"][[8, PEAK]] = 0, 200
+    view = replace(view, scores=scores)
+    assert rank([view], 1, "uncertainty", classes=NAMES)[0].slice == PEAK
+    best = rank([view], 1, "uncertainty+cost", classes=NAMES)[0]
+    assert best.slice == 8
+    assert best.score == pytest.approx(40 / 200 / 8, rel=1e-2)  # the end of the volume is far
+    assert best.reason.endswith("about 8 s to draw, score 0.2 without that")
+
+
+def looks(case, kinds):
+    """The case with features that only tell the kind of each slice."""
+    features = {
+        f"{plane}.features": np.array(
+            [[kinds(plane, i)] for i in range(case.geometry.slices(plane))]
+        )
+        for plane in Plane
+    }
+    return replace(case, scores={**case.scores, **features})
+
+
+def test_core_set_takes_one_of_each_kind_first(make_case):
+    def kind(plane, index):
+        return 10.0 * plane.axis + (3.0 if index > 10 else 0.0)
+
+    case = looks(make_case(annotated={Plane.AXIAL: (2,)}), kind)
+    found = rank([case], 5, "core-set", classes=NAMES)
+    assert len({kind(s.plane, s.slice) for s in found} - {20.0}) == 5
+    assert found[0].plane is Plane.SAGITTAL
+    assert found[0].reason.startswith("unlike the slices labelled or listed so far")
+
+
+def test_core_set_without_features_says_what_to_do(make_case):
+    case = make_case()
+    bare = {key: v for key, v in case.scores.items() if not key.endswith("features")}
+    with pytest.raises(SslsegError, match="Predict the cases again"):
+        rank([replace(case, scores=bare)], 1, "core-set", classes=NAMES)
+
+
+def test_diverse_turns_from_what_looks_labelled_in_the_first_rounds_only(make_case):
+    def kind(plane, index):
+        return 1.0 if plane is Plane.CORONAL and index >= PEAK - 2 else 0.0
+
+    view = looks(one_peak(annotated={Plane.CORONAL: (27,)}), kind)
+    view.scores["coronal.uncertainty"][8] = 30
+    strategy = "uncertainty+diverse"
+    first, late = (rank([view], 1, strategy, classes=NAMES, round_number=n)[0] for n in (1, 6))
+    assert (first.slice, late.slice) == (8, PEAK)
+
+
+def test_a_batch_is_spread_over_cases_planes_and_slices(make_case):
+    cases = [make_case(str(n), seed=n) for n in range(4)]
+    found = rank(cases, 12, classes=NAMES)
+    assert {s.case for s in found} == {"0", "1", "2", "3"}
+    for case in "0123":
+        for plane in Plane:
+            own = sorted(s.slice for s in found if (s.case, s.plane) == (case, plane))
+            assert all(b - a > 2 for a, b in pairwise(own))
+
+
 def test_unknown_strategy_lists_all(make_case):
     with pytest.raises(SslsegError, match="random-foreground"):
         rank([make_case()], 1, "best", classes=NAMES)
@@ -155,7 +237,7 @@ def test_unknown_strategy_lists_all(make_case):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    strategy=st.sampled_from(sorted(STRATEGIES)),
+    strategy=st.sampled_from([*sorted(STRATEGIES), "auto+diverse+cost", "uncertainty+power"]),
     seed=st.integers(0, 100),
     count=st.integers(0, 15),
     taken=st.lists(st.integers(0, 19), max_size=6),
