@@ -16,7 +16,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_sslseg.bridge import stop_timer
-from sslseg.core.annotation import Annotation, SliceState
+from sslseg.core.annotation import BACKGROUND, Annotation, SliceState
 from sslseg.core.errors import SslsegError
 from sslseg.core.geometry import Plane, take_slice
 
@@ -97,6 +97,22 @@ class LabelsAdapter:
     def state(self, plane: Plane, index: int) -> SliceState:
         """Return the state of a slice."""
         return self._states.get((plane, index), SliceState.NONE)
+
+    def known(self, plane: Plane) -> dict[int, npt.NDArray[np.uint8]]:
+        """Return the classes ``(H, W)`` of the slices of a plane that say something of them.
+
+        Those are the complete ones, and of the partial ones those with a class on them; painted
+        background is 0 like the rest.
+        """
+        self.flush()
+        found = {}
+        for (other, index), state in self._states.items():
+            if other is plane and state is not SliceState.NONE:
+                labels = self._labels(plane, index)
+                labels[labels == BACKGROUND] = 0
+                if state is SliceState.COMPLETE or labels.any():
+                    found[index] = labels
+        return found
 
     def set_complete(self, plane: Plane, index: int, complete: bool) -> None:
         """Say that every unpainted voxel of a slice is background, or take it back."""
