@@ -42,6 +42,7 @@ class Attention:
             name=NAME,
             edge_color=COLOR,
             face_color="transparent",
+            opacity=1.0,
             edge_width=max(EDGE * min(geometry.slice_shape(plane)), 0.1),
             scale=geometry.spacing,
             units=("mm", "mm", "mm"),

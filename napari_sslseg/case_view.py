@@ -65,6 +65,7 @@ class CaseView:
             layer = self.layers.annotation
             self._adapter = LabelsAdapter(layer, annotation, self.slices, save)
             self._adapter.failed.connect(self._follow_failure)
+            self._adapter.written.connect(self._follow_state)
             layer.mouse_drag_callbacks.append(self.attention.stroke)
         self.moved.emit()
 
@@ -105,7 +106,6 @@ class CaseView:
         if self._adapter is not None:
             complete = self.state is not SliceState.COMPLETE
             self._adapter.set_complete(self.slices.plane, self.slices.index, complete)
-            self.moved.emit()
         return self.state
 
     def accept(self) -> int:
@@ -173,6 +173,9 @@ class CaseView:
 
     def _follow_slice(self) -> None:
         self.attention.keep_on(self.slices.plane, self.slices.index)
+        self.moved.emit()
+
+    def _follow_state(self) -> None:
         self.moved.emit()
 
     def _follow_failure(self, error: Exception) -> None:

@@ -69,9 +69,12 @@ class LabelsAdapter:
         Tells the plane on the screen.
     save : callable
         Writes ``{slice: (labels (H, W) uint8, state)}`` of one plane durably, or raises.
+
+    Emits `written` when slices and their states are on disk, and `failed` when they could not be.
     """
 
     failed = Signal(Exception)
+    written = Signal()
 
     def __init__(
         self,
@@ -171,6 +174,7 @@ class LabelsAdapter:
         for index, (labels, state) in slices.items():
             take_slice(self._shadow, plane, index)[:] = labels
             self._states[plane, index] = state
+        self.written.emit()
         return True
 
     def _painted(self, event: Any = None) -> None:
