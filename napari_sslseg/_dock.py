@@ -116,6 +116,7 @@ class SegmentationDock(QWidget):
         handlers = {
             "C": weak(self.annotate.complete),
             "A": weak(self.annotate.accept),
+            "E": weak(self.annotate.extend),
             "N": weak(self.suggestions.go_next),
             "P": weak(self.look.toggle_prediction),
             "U": weak(self.look.toggle_uncertainty),

@@ -198,6 +198,7 @@ class Controller:
         self.view.slices.set_plane(suggestion.plane)
         self.view.slices.go_to(suggestion.plane, suggestion.slice)
         self.view.layers.activate_brush()
+        self.view.point_at(suggestion.box)
         self.queue.changed.emit()
 
     def next_suggestion(self) -> bool:

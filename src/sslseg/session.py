@@ -227,7 +227,7 @@ class Session:
             critic=facts.critic,
         )
         prediction = to_native(maps, record.geometry.shape, info, islands=facts.plan.islands)
-        scores = slice_scores(prediction, record.geometry.spacing)
+        scores = slice_scores(prediction, record.geometry.spacing, prepared.image)
         folder = arrays.save_prediction(self.store.path, prediction, scores)
         return PredictionReady(case=name, version=info.version, folder=str(folder))
 
