@@ -21,6 +21,9 @@ HELD_OUT = (
     "Your labels on slices kept out of the first 60 % of the training; the figure is of\n"
     "the model before they joined."
 )
+PLUS_MINUS = (
+    "n held-out slices; ± is the standard error over them. With fewer than four it says little."
+)
 KEPT = 600
 """Points of a curve; a longer run is thinned by half."""
 
@@ -128,12 +131,12 @@ class CurvesWidget(QWidget):
             words = "no held-out slices yet"
             tip = "From the fourth labelled slice on, some are kept for checking the model."
         else:
-            words = f"Dice {event.mean:.2f} on {event.slices} held-out"
+            words = event.words
             scores = (
                 f"{name}: {'n/a' if value is None else f'{value:.3f}'}"
                 for name, value in event.dice.items()
             )
-            tip = "\n".join((HELD_OUT, *scores))
+            tip = "\n".join((HELD_OUT, PLUS_MINUS, *scores))
         self._dice_label.setText(_small(words, DICE))
         self._dice_label.setToolTip(tip)
 

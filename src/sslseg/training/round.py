@@ -192,16 +192,15 @@ class Round:
         if not slices:
             return []
         patience = Control() if self.control.stopped else self.control
-        values = slice_dice(self.trainer.predictor(), slices, len(self.classes) + 1, patience)
-        defined = [value for value in values if value is not None]
-        mean = sum(defined) / len(defined) if defined else None
+        found = slice_dice(self.trainer.predictor(), slices, len(self.classes) + 1, patience)
         return [
             Validated(
                 run=self.run,
                 step=self.trainer.step_count,
-                mean=mean,
+                mean=found.mean,
                 slices=len(slices),
-                dice=dict(zip(self.classes, values, strict=True)),
+                dice=dict(zip(self.classes, found.classes, strict=True)),
+                without=found.without,
             )
         ]
 
