@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from sslseg.core.annotation import SliceState
 from sslseg.core.config import DeviceChoice, TrainRequest
@@ -18,7 +19,7 @@ from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import Event, PredictionReady, Progress
 from sslseg.core.geometry import Array, Plane, take_slice
-from sslseg.core.prediction import CriticHealth, PredictionInfo
+from sslseg.core.prediction import CriticHealth, Prediction, PredictionInfo
 from sslseg.core.suggestion import Suggestion
 from sslseg.core.volume import CaseRecord
 from sslseg.data.preprocessing import load_prepared
@@ -28,7 +29,7 @@ from sslseg.export.masks import MaskSource, mask
 from sslseg.inference.native import to_native
 from sslseg.methods import find
 from sslseg.storage import arrays
-from sslseg.storage.images import case_name, describe, is_image, read_labels
+from sslseg.storage.images import describe, label_files, read_labels
 from sslseg.storage.store import ProjectStore
 from sslseg.suggest.acquisition import slice_scores
 from sslseg.suggest.selection import rank
@@ -192,6 +193,14 @@ class Session:
             done = len(wanted) - len(waiting)
             yield Progress(task="Predicting", done=done, total=len(wanted))
 
+    def segment(self, store: ProjectStore, case: str, control: Control) -> npt.NDArray[np.uint8]:
+        """Return what the newest model says of a case of another project, ``(X, Y, Z)``.
+
+        Nothing is written but the cache of the other project.
+        """
+        trainer, facts = self._model()
+        return _computed(store, trainer, facts, case, control).labels
+
     def _model(self) -> tuple[Trainer, model.ModelFacts]:
         newest = model.runs(self.store.path)
         if self._loaded and newest and newest[0].name == self._loaded[1].run:
@@ -212,24 +221,10 @@ class Session:
     def _predict_one(
         self, trainer: Trainer, facts: model.ModelFacts, name: str, control: Control
     ) -> PredictionReady:
-        record = self.store.case(name)
-        prepared = load_prepared(self.store, record, facts.plan.spacing)
-        maps = trainer.predictor().volume(prepared.image, control)
-        info = PredictionInfo(
-            case=name,
-            version=f"{time.time_ns() // 10**6:014d}",
-            run=facts.run,
-            method=facts.method,
-            step=facts.step,
-            time=time.time(),
-            classes=facts.classes,
-            saw_held_out=facts.saw_held_out,
-            critic=facts.critic,
-        )
-        prediction = to_native(maps, record.geometry.shape, info)
-        scores = slice_scores(prediction, record.geometry.spacing)
+        prediction = _computed(self.store, trainer, facts, name, control)
+        scores = slice_scores(prediction, self.store.case(name).geometry.spacing)
         folder = arrays.save_prediction(self.store.path, prediction, scores)
-        return PredictionReady(case=name, version=info.version, folder=str(folder))
+        return PredictionReady(case=name, version=prediction.info.version, folder=str(folder))
 
     # ---- what next, how good, and out ----
 
@@ -285,7 +280,7 @@ class Session:
         SslsegError
             When an asked case lacks one of them, or no case has both.
         """
-        files = _label_files(labels)
+        files = label_files(labels)
         wanted = list(cases) or [
             record.name
             for record in self.store.cases()
@@ -331,10 +326,22 @@ class Session:
         yield from export(self.store, out, form, what, control)
 
 
-def _label_files(folder: Path) -> dict[str, Path]:
-    """Return the image files of a folder by case name."""
-    if not folder.is_dir():
-        raise SslsegError(
-            f"no folder {folder}", "a folder with one label file per case", "Check the path."
-        )
-    return {case_name(path): path for path in sorted(folder.iterdir()) if is_image(path)}
+def _computed(
+    store: ProjectStore, trainer: Trainer, facts: model.ModelFacts, name: str, control: Control
+) -> Prediction:
+    """Return what a model says of a case, on the case's own grid."""
+    record = store.case(name)
+    prepared = load_prepared(store, record, facts.plan.spacing)
+    maps = trainer.predictor().volume(prepared.image, control)
+    info = PredictionInfo(
+        case=name,
+        version=f"{time.time_ns() // 10**6:014d}",
+        run=facts.run,
+        method=facts.method,
+        step=facts.step,
+        time=time.time(),
+        classes=facts.classes,
+        saw_held_out=facts.saw_held_out,
+        critic=facts.critic,
+    )
+    return to_native(maps, record.geometry.shape, info)

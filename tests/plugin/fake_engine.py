@@ -141,9 +141,7 @@ class FakeRunner:
                 mean = 0.85 * (1 - np.exp(-4 * done))
                 dice = {"nucleus": mean + 0.02, "capsule": mean - 0.02}
                 without = (mean - 0.03, mean + 0.05)
-                yield Validated(
-                    run=run, step=step, dice=dice, mean=mean, slices=2, without=without
-                )
+                yield Validated(run=run, step=step, dice=dice, mean=mean, slices=2, without=without)
                 yield self._predict(self._shown)
         yield CriticJudged(run=run, step=step, health=HEALTH)
         yield self._predict(self._shown)
