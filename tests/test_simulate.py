@@ -11,13 +11,20 @@ from cli_worlds import SHAPE, write_ellipsoids
 from sslseg.core.config import DeviceChoice, SimulationRequest, TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import Cancelled, SslsegError
-from sslseg.core.events import Progress, RunStarted, SimulationReported, StepReported
+from sslseg.core.events import (
+    PredictionReady,
+    Progress,
+    RunStarted,
+    SimulationReported,
+    StepReported,
+)
 from sslseg.session import Session
 from sslseg.simulate.arms import arms_of
 from sslseg.simulate.play import progress_alone, simulate
 from sslseg.storage.store import ProjectStore
 
 TRAIN = TrainRequest(steps=2, device=DeviceChoice.CPU)
+NINE = TrainRequest(steps=9, device=DeviceChoice.CPU)
 
 
 @pytest.fixture
@@ -116,15 +123,19 @@ def test_the_annotator_draws_the_true_labels(world):
     assert set(np.unique(drawn)) == {0, 1, 2}
 
 
-def stopped_in_round_two(world, **more):
-    control = Control()
-    project, labels = world
-    runs = 0
-    with pytest.raises(Cancelled):
-        for event in simulate(project, request(labels, 2, **more), control):
-            runs += isinstance(event, RunStarted)
-            if runs == 2 and isinstance(event, StepReported):
+def stop_at(world, rounds, kind, count, **more):
+    """Play until `count` events of a kind have come, then stop."""
+    control, seen = Control(), 0
+
+    def until():
+        nonlocal seen
+        for event in simulate(world[0], request(world[1], rounds, **more), control):
+            seen += isinstance(event, kind)
+            if seen == count:
                 control.stop()
+
+    with pytest.raises(Cancelled):
+        until()
 
 
 def test_a_stopped_simulation_ends_like_one_that_was_not(tmp_path):
@@ -137,8 +148,8 @@ def test_a_stopped_simulation_ends_like_one_that_was_not(tmp_path):
         with Session.create(project, ["posterior", "anterior"]) as session:
             list(session.add(images, Control()))
         if name == "stopped":
-            stopped_in_round_two((project, labels), train=TRAIN.model_copy(update={"steps": 9}))
-        _, found = play((project, labels), 2, train=TRAIN.model_copy(update={"steps": 9}))
+            stop_at((project, labels), 2, StepReported, 4, train=NINE)
+        _, found = play((project, labels), 2, train=NINE)
         results.append(
             [(p["labelled"], p["minutes"], p["dice"], p["accepted"]) for p in found["curve"]]
         )
@@ -146,12 +157,7 @@ def test_a_stopped_simulation_ends_like_one_that_was_not(tmp_path):
 
 
 def test_what_an_unfinished_training_left_is_taken_away(world):
-    control = Control()
-    project, labels = world
-    with pytest.raises(Cancelled):
-        for event in simulate(project, request(labels, 1), control):
-            if isinstance(event, Progress) and event.task == "Predicting":
-                control.stop()
+    stop_at(world, 1, PredictionReady, 1)
     left = {path.name for path in (scratch(world) / "runs").iterdir()}
     assert len(left) == 1
     with ProjectStore.open(scratch(world), read_only=True) as store:

@@ -153,7 +153,7 @@ class Follower:
             case Compared():
                 self.say(event.words)
             case SimulationReported():
-                self.say(_round_words(event))
+                self.say(event.words)
             case CriticJudged():
                 self.say(f"Step {event.step}: {event.health.words}")
             case RunFinished():
@@ -213,16 +213,6 @@ def table(rows: dict[str, dict[str, dict[str, float | None]]]) -> str:
 def _measured(event: Validated) -> dict[str, Any]:
     found = event.model_dump(include={"step", "dice", "mean", "slices"})
     return {**found, "error": event.error}
-
-
-def _round_words(event: SimulationReported) -> str:
-    """Return what the newest simulated round came to."""
-    curve = event.curves[-1]
-    value = "undefined" if curve.dice[-1] is None else f"{curve.dice[-1]:.3f}"
-    return (
-        f"Simulated round {event.done} of {event.total} ({curve.name}, seed {curve.seed}): "
-        f"{curve.slices[-1]} slices in {curve.minutes[-1]:.1f} minutes, Dice {value}."
-    )
 
 
 def _step_words(event: StepReported) -> str:

@@ -210,17 +210,19 @@ class ArmCurve(BaseModel):
 
 
 class SimulationReported(_Message):
-    """A simulated round is finished: all curves so far.
+    """A simulation begins or goes on, or one of its rounds is finished: all curves so far.
 
-    `report` and `picture` are the files of the result, "" before the last round is done.
+    `done` and `total` count rounds of all arms; `report` (JSON) and `picture` (SVG) are files
+    with the result so far.
     """
 
     kind: Literal["simulation"] = "simulation"
     curves: tuple[ArmCurve, ...]
     done: int
     total: int
-    report: str = ""
-    picture: str = ""
+    words: str
+    report: str
+    picture: str
 
 
 class RunFinished(_Message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -32,11 +33,23 @@ def draw(curves: Sequence[ArmCurve]) -> str:
     return "\n".join([*parts, "</svg>\n"])
 
 
+def _round_up(value: float) -> float:
+    """Return the least number not below `value` whose quarters are round."""
+    scale = 10.0 ** math.floor(math.log10(max(value, 1e-3) / 4))
+    return (
+        4
+        * scale
+        * next(
+            step for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if 4 * scale * step >= value
+        )
+    )
+
+
 def _panel(
     curves: Sequence[ArmCurve], along: str, title: str, left: int, colors: dict[str, str]
 ) -> list[str]:
     """Return axes and lines of one panel; Dice runs from 0 to 1."""
-    end = max((value for curve in curves for value in getattr(curve, along)), default=1.0) or 1.0
+    end = _round_up(max((x for curve in curves for x in getattr(curve, along)), default=1.0))
     bottom = TOP + HEIGHT
     parts = [
         f"<text x='{left}' y='{TOP - 9}'>Dice</text>",

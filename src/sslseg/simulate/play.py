@@ -47,14 +47,14 @@ def simulate(project: Path, request: SimulationRequest, control: Control) -> Ite
     arms, blind = arms_of(request), control.blind()
     world = World.of(project, request)
     replays = [Replay(world, arm) for arm in arms]
-    yield _report(world, replays)
+    yield _report(world, replays, f"{sum(len(each.rounds) for each in replays)} rounds are done.")
     for replay in replays:
         if replay.complete:
             continue
         with replay:
             while not replay.complete:
                 yield from replay.next_round(blind)
-                yield _report(world, replays)
+                yield _report(world, replays, replay.words)
 
 
 def progress_alone(events: Iterator[Event]) -> Iterator[Event]:
@@ -75,8 +75,8 @@ def progress_alone(events: Iterator[Event]) -> Iterator[Event]:
     yield Progress(task=TASK, done=100, total=100)
 
 
-def _report(world: World, replays: Sequence[Replay]) -> SimulationReported:
-    """Write the result so far and tell where it is; the arm at work has the last curve."""
+def _report(world: World, replays: Sequence[Replay], words: str) -> SimulationReported:
+    """Write the result so far and tell where it is."""
     name = digest([[replay.arm.facts() for replay in replays], world.facts()])
     folder = make_folder(world.project / "simulations")
     report, picture = folder / f"{name}.json", folder / f"{name}.svg"
@@ -89,6 +89,7 @@ def _report(world: World, replays: Sequence[Replay]) -> SimulationReported:
         curves=curves,
         done=sum(len(replay.rounds) for replay in replays),
         total=sum(replay.arm.request.rounds for replay in replays),
+        words=words,
         report=str(report),
         picture=str(picture),
     )

@@ -77,6 +77,16 @@ class Replay:
         """What the finished rounds came to."""
         return curve(self.arm, self.rounds)
 
+    @property
+    def words(self) -> str:
+        """What the last finished round came to."""
+        arm, curve = self.arm, self.curve
+        value = "undefined" if curve.dice[-1] is None else f"{curve.dice[-1]:.3f}"
+        return (
+            f"{curve.name}, seed {arm.seed}, round {len(self.rounds)} of {arm.request.rounds}: "
+            f"{curve.slices[-1]} slices in {curve.minutes[-1]:.1f} minutes, Dice {value}."
+        )
+
     def __enter__(self) -> Self:
         """Open the arm's project, made if it is not there, as the last finished round left it."""
         make_project(self.folder, self._world, self._world.pool)
