@@ -121,6 +121,22 @@ def test_train_ends_with_one_object(world):
     assert (world.project / "runs" / found["run"]).is_dir()
 
 
+def test_train_beside_its_baseline(world):
+    steps = ("--steps", 2, "--device", "cpu", "--json")
+    outcome = done("train", world.project, *steps, "--baseline")
+    found = outcome.json
+    assert (found["method"], found["baseline"]["method"]) == ("mean-teacher", "supervised")
+    assert found["run"] != found["baseline"]["run"]
+    assert found["validation"]["slices"] == found["baseline"]["validation"]["slices"] == 1
+    gain = found["validation"]["mean"] - found["baseline"]["validation"]["mean"]
+    assert found["gain"] == {"dice": pytest.approx(gain), "error": None}
+    assert "Supervised alone: Dice" in outcome.err
+    refused(
+        run("train", world.project, *steps[:4], "--method", "supervised", "--baseline"),
+        "a baseline for supervised",
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

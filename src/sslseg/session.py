@@ -17,7 +17,7 @@ from sslseg.core.annotation import SliceState
 from sslseg.core.config import DeviceChoice, TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
-from sslseg.core.events import Event, PredictionReady, Progress
+from sslseg.core.events import Compared, Event, PredictionReady, Progress
 from sslseg.core.geometry import Array, Plane, take_slice
 from sslseg.core.prediction import CriticHealth, Prediction, PredictionInfo
 from sslseg.core.suggestion import Suggestion
@@ -35,6 +35,7 @@ from sslseg.suggest.acquisition import slice_scores
 from sslseg.suggest.selection import rank
 from sslseg.suggest.views import CaseView, annotated_slices
 from sslseg.training import loop, model
+from sslseg.training.baseline import baseline_of, watched
 from sslseg.training.device import choose
 from sslseg.training.round import Round
 from sslseg.training.trainer import Trainer
@@ -156,20 +157,32 @@ class Session:
     def train(self, request: TrainRequest, control: Control) -> Iterator[Event]:
         """Train one round; the case on the screen is predicted along the way.
 
+        With `request.baseline`, `supervised` is trained for as long afterwards and `Compared` says
+        what came of both; predictions stay those of the method.
+
         Raises
         ------
         SslsegError
             When training cannot begin or go on; what was learnt before is kept.
         """
+        beside = baseline_of(request) if request.baseline else None
         current = Round(
             self.store,
             request,
             control,
             lambda trainer, facts: self._preview(trainer, facts, control),
         )
-        yield from loop.train(current.job(), control)
+        measured, completed = yield from watched(loop.train(current.job(), control))
         if current.trainer.step_count:
             self._loaded = (current.trainer, current.facts())
+        if beside is not None and completed:
+            fresh = {"fresh": beside.fresh or current.before is None}
+            other = Round(
+                self.store, beside.model_copy(update=fresh), control, lambda *_: None, baseline=True
+            )
+            theirs, _ = yield from watched(loop.train(other.job(), control))
+            fair = (current.before is None) == (other.before is None)
+            yield Compared(method=current.method, measured=measured, baseline=theirs, fair=fair)
 
     def predict(self, cases: Sequence[str], control: Control) -> Iterator[Event]:
         """Predict these cases (all where empty), the one on the screen first.
@@ -202,8 +215,8 @@ class Session:
         return _computed(store, trainer, facts, case, control).labels
 
     def _model(self) -> tuple[Trainer, model.ModelFacts]:
-        newest = model.runs(self.store.path)
-        if self._loaded and newest and newest[0].name == self._loaded[1].run:
+        newest = next(model.serving(self.store.path), None)
+        if self._loaded and newest and newest.name == self._loaded[1].run:
             return self._loaded
         self._loaded = model.load(self.store.path, choose(DeviceChoice.AUTO))
         return self._loaded
@@ -250,7 +263,7 @@ class Session:
                 classes=[label.name for label in self.store.classes],
                 parties=find(newest.method).parties if newest else "",
                 seed=seed,
-                round_number=len(model.runs(self.store.path)),
+                round_number=sum(1 for _ in model.serving(self.store.path)),
             )
         )
 

@@ -106,13 +106,15 @@ class Validated(_Message):
 class Compared(_Message):
     """A method and the supervised baseline, measured on the same held-out slices.
 
-    Either is None where its run ended before it was measured.
+    Either is None where its run ended before it was measured. `fair` is False where only one of
+    them could go on from an earlier round.
     """
 
     kind: Literal["compared"] = "compared"
     method: str
     measured: Validated | None
     baseline: Validated | None
+    fair: bool = True
 
     @property
     def difference(self) -> float | None:
@@ -144,7 +146,7 @@ class Compared(_Message):
         return (
             f"{self.method}: {ours.words}. Supervised alone: {theirs.words}. "
             f"Gain: {difference.removeprefix('Dice ')}."
-        )
+        ) + ("" if self.fair else " Unequal: only one of them goes on from earlier rounds.")
 
 
 class CriticJudged(_Message):

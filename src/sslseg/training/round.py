@@ -49,6 +49,8 @@ class Round:
         Stops long validation and prediction too.
     preview : callable
         Predicts and saves the case on the screen; returns None when there is none.
+    baseline : bool
+        Whether the model is only there to be compared with.
 
     Raises
     ------
@@ -60,6 +62,7 @@ class Round:
     request: TrainRequest
     control: Control
     preview: Preview
+    baseline: bool = False
     run: str = field(init=False)
     classes: tuple[str, ...] = field(init=False)
     method: str = field(init=False)
@@ -67,6 +70,7 @@ class Round:
     plan: Plan = field(init=False)
     trainer: Trainer = field(init=False)
     health: CriticHealth = field(init=False, default_factory=CriticHealth)
+    before: str | None = field(init=False, default=None)
     _data: ProjectData | None = field(init=False, default=None)
     _joined: bool = field(init=False, default=False)
 
@@ -98,11 +102,11 @@ class Round:
                 f"{held} held-out slices judge the first {REFIT_FROM:.0%}, then teach.",
             )
         if not self.request.fresh:
-            before = model.warm_start(self.trainer, self.store.path, self.method)
+            self.before = model.warm_start(self.trainer, self.store.path, self.method)
             words = (
                 *words,
-                f"Goes on from run {before}."
-                if before
+                f"Goes on from run {self.before}."
+                if self.before
                 else "Starts anew: no earlier run of this method and shape.",
             )
         minutes = self.request.minutes
@@ -119,6 +123,7 @@ class Round:
                 plan=words,
                 steps=self.request.steps,
                 minutes=minutes,
+                baseline=self.baseline,
             ),
             prepare=self._prepare,
             data=lambda: self,
@@ -138,6 +143,7 @@ class Round:
             classes=self.classes,
             step=self.trainer.step_count,
             saw_held_out=self._joined,
+            baseline=self.baseline,
             critic=self.health,
         )
 
