@@ -24,6 +24,14 @@ def jackknife(without: Sequence[float | None]) -> float | None:
     return math.sqrt((count - 1) / count * sum((value - center) ** 2 for value in values))
 
 
+def mean_and_error(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Return the mean and its standard error, each None where it cannot be told."""
+    count, total = len(values), sum(values)
+    if count < 2:
+        return (total if count else None), None
+    return total / count, jackknife([(total - value) / (count - 1) for value in values])
+
+
 def with_error(value: float | None, error: float | None, slices: int) -> str:
     """Return a Dice with its uncertainty, such as "Dice 0.81 ± 0.03 (n = 6)"."""
     if value is None:
