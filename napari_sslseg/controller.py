@@ -15,9 +15,10 @@ from psygnal import Signal
 from napari_sslseg.background import Background
 from napari_sslseg.bridge import Bridge
 from napari_sslseg.case_view import CaseView
+from napari_sslseg.corrections import Corrections
 from napari_sslseg.labels_adapter import Slices
-from napari_sslseg.reading import describer, good_annotation
-from napari_sslseg.suggestions import SuggestionQueue
+from napari_sslseg.reading import describer, fits, good_annotation
+from napari_sslseg.suggestions import SuggestionQueue, key_of
 from napari_sslseg.summaries import Worklist, read_facts
 from sslseg.core.annotation import SliceKey, SliceState
 from sslseg.core.errors import SslsegError
@@ -82,6 +83,7 @@ class Controller:
         self.worklist = Worklist()
         self.queue = SuggestionQueue()
         self.background = Background(self.report)
+        self.corrections = Corrections(self.background)
         self.store: ProjectStore | None = None
         self.saved_at: float | None = None
         self._runner = make_runner()
@@ -132,6 +134,7 @@ class Controller:
         self.send(Open(project=str(store.path)))
         self._begin_worklist()
         self._read_all_facts()
+        self.corrections.begin(store)
         self.project_changed.emit()
         first = self.worklist.next_undone()
         if first is not None:
@@ -149,6 +152,7 @@ class Controller:
             self.store.close()
         self.store = None
         self.worklist.reset()
+        self.corrections.begin(None)
         self.queue.set(())
 
     def add_images(self, paths: Sequence[Path]) -> None:
@@ -192,14 +196,18 @@ class Controller:
 
     def go_to(self, suggestion: Suggestion) -> None:
         """Show a suggested slice."""
-        if self.view.case is None or self.view.case.name != suggestion.case:
-            self.show_case(suggestion.case)
+        self.show_slice(key_of(suggestion))
         self.queue.visit(suggestion)
-        self.view.slices.set_plane(suggestion.plane)
-        self.view.slices.go_to(suggestion.plane, suggestion.slice)
         self.view.layers.activate_brush()
         self.view.point_at(suggestion.box)
         self.queue.changed.emit()
+
+    def show_slice(self, key: SliceKey) -> None:
+        """Show one slice of any case."""
+        if self.view.case is None or self.view.case.name != key.case:
+            self.show_case(key.case)
+        self.view.slices.set_plane(key.plane)
+        self.view.slices.go_to(key.plane, key.index)
 
     def next_suggestion(self) -> bool:
         """Go to the next suggested slice; tell whether there is one."""
@@ -267,7 +275,7 @@ class Controller:
             self.queue.set(event.suggestions)
         elif isinstance(event, Exported):
             show_info(f"Export complete: {len(event.files)} files written.")
-        elif isinstance(event, RunStarted):
+        elif isinstance(event, RunStarted) and not event.baseline:
             self._fresh = None
         elif isinstance(event, RunFinished):
             self._run_finished(event)
@@ -303,7 +311,7 @@ class Controller:
     def _load_prediction(self, case: str, folder: Path | None) -> None:
         def show(prediction: Prediction) -> None:
             shown = self.view.case
-            if shown is not None and shown.name == case and _fits(prediction, shown):
+            if shown is not None and shown.name == case and fits(prediction, shown):
                 self.view.show_prediction(prediction)
                 self.predicted.emit(prediction)
 
@@ -355,6 +363,7 @@ class Controller:
             model = seen.info.version if seen is not None else ""
             store.save_slices(case, plane, slices, model=model)
             self._saved(case, plane, slices)
+            self.corrections.saved(store, case, plane, slices, seen)
 
         return save
 
@@ -390,7 +399,3 @@ class Controller:
         if self.store is None:
             raise SslsegError("no open project", "a project", "Open or make one first.")
         return self.store
-
-
-def _fits(prediction: Prediction, case: CaseRecord) -> bool:
-    return prediction.labels.shape == case.geometry.shape

@@ -166,14 +166,27 @@ def held_out_dice(
     labels: npt.NDArray[np.uint8], annotation: Annotation, records: Iterable[SliceRecord]
 ) -> float | None:
     """Return the mean Dice over classes on held-out slices; None where none shows a class."""
+    held = [r for r in records if r.validation and r.state is not SliceState.NONE]
+    return pooled_dice(
+        (
+            slice_target(take_slice(annotation.labels, r.key.plane, r.key.index), r.state),
+            take_slice(labels, r.key.plane, r.key.index),
+        )
+        for r in held
+    )
+
+
+def pooled_dice(slices: Iterable[tuple[Array, Array]]) -> float | None:
+    """Return the mean over classes of Dice pooled over slices; None where none shows a class.
+
+    Parameters
+    ----------
+    slices : iterable of (ndarray, ndarray)
+        Target ``(H, W)``, negative where nobody said anything, and prediction of each slice.
+    """
     overlap: dict[int, list[int]] = {}
-    for record in records:
-        if not record.validation or record.state is SliceState.NONE:
-            continue
-        key = record.key
-        truth = slice_target(take_slice(annotation.labels, key.plane, key.index), record.state)
-        said = take_slice(labels, key.plane, key.index)[truth >= 0]
-        truth = truth[truth >= 0]
+    for target, labels in slices:
+        said, truth = labels[target >= 0], target[target >= 0]
         for value in np.union1d(np.unique(truth), np.unique(said)).tolist():
             counts = overlap.setdefault(int(value), [0, 0])
             counts[0] += 2 * int(((truth == value) & (said == value)).sum())

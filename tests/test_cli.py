@@ -121,6 +121,22 @@ def test_train_ends_with_one_object(world):
     assert (world.project / "runs" / found["run"]).is_dir()
 
 
+def test_train_beside_its_baseline(world):
+    steps = ("--steps", 2, "--device", "cpu", "--json")
+    outcome = done("train", world.project, *steps, "--baseline")
+    found = outcome.json
+    assert (found["method"], found["baseline"]["method"]) == ("mean-teacher", "supervised")
+    assert found["run"] != found["baseline"]["run"]
+    assert found["validation"]["slices"] == found["baseline"]["validation"]["slices"] == 1
+    gain = found["validation"]["mean"] - found["baseline"]["validation"]["mean"]
+    assert found["gain"] == {"dice": pytest.approx(gain), "error": None}
+    assert "Supervised alone: Dice" in outcome.err
+    refused(
+        run("train", world.project, *steps[:4], "--method", "supervised", "--baseline"),
+        "a baseline for supervised",
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -163,6 +179,22 @@ def test_evaluate_has_the_agreed_shape(world):
     only = done("evaluate", world.project, "--labels", world.labels, "--case", "case_2", "--json")
     assert set(only.json["cases"]) == {"case_2"}
     assert "mean" in done("evaluate", world.project, "--labels", world.labels).out
+
+
+def test_simulate_ends_with_one_object_and_a_picture(world, tmp_path):
+    options = ("--labels", world.labels, "--rounds", 1, "--slices", 2, "--steps", 1)
+    more = ("--device", "cpu", "--method", "supervised", "--holdout", 1)
+    outcome = done("simulate", world.project, *options, *more)
+    found = outcome.json
+    assert {"runs", "steps", "seconds", "device", "curve", "arms", "scored_on"} <= set(found)
+    assert (found["steps"], found["curve"][0]["slices"]) == (1, 2)
+    assert Path(found["picture"]).read_text().startswith("<svg")
+    assert "round 1 of 1: 2 slices in" in outcome.err
+    both = ("--strategy", "equal", "--strategy", "random")
+    arms = done("simulate", world.project, *options, *more, *both, "--json").json["arms"]
+    assert [arm["strategy"] for arm in arms] == ["equal", "random"]
+    long = ("--last-minutes", 1)
+    refused(run("simulate", world.project, *options, *long), "--steps and --last-minutes")
 
 
 def test_export_lies_on_the_source_grid(world, tmp_path):
@@ -252,9 +284,9 @@ def test_interrupt_keeps_what_was_learnt(world):
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     ) as child:
-        for line in child.stderr:
-            if line.startswith("Step 1,"):
-                child.send_signal(signal.SIGINT)
+        next(line for line in child.stderr if line.startswith("Step 1,"))
+        child.send_signal(signal.SIGINT)  # once: the second would end it without a result
+        child.stderr.read()
         found = json.loads(child.stdout.read())
     assert child.returncode == 0
     assert found["reason"] == "stopped"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from napari.utils import progress
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
@@ -14,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sslseg.controller import Controller
+from napari_sslseg.widgets.corrections import CorrectionsWidget
 from napari_sslseg.widgets.curves import CurvesWidget
 from napari_sslseg.widgets.guard import guarded
 from napari_sslseg.widgets.parameters import ParameterForm
@@ -22,6 +24,7 @@ from sslseg.core.catalogue import DEFAULT_METHOD, methods
 from sslseg.core.config import MethodInfo, TrainRequest
 from sslseg.core.events import (
     CommandDone,
+    Compared,
     Event,
     Progress,
     RunFinished,
@@ -36,6 +39,7 @@ from sslseg.runner import RunnerState
 DISABLED = Qt.ItemDataRole.UserRole - 1
 """The role under which Qt's list models keep an entry's flags."""
 
+BASELINE = "supervised"
 SHOWN_EVERY = 1.0
 """Seconds between looks at the progress; each one repaints part of the window."""
 
@@ -50,6 +54,7 @@ class TrainWidget(QWidget):
         self._bar: progress | None = None
         self._shown_at = 0.0
         self._began = False
+        self._baseline = ""
         self.method = _method_combo(tuple(self._methods.values()))
         self.minutes = _minutes_box()
         self.summary = hint()
@@ -64,6 +69,8 @@ class TrainWidget(QWidget):
         self.bar = QProgressBar()
         self.bar.setToolTip("Progress of the work at hand, and the time left")
         self.curves = CurvesWidget()
+        self.corrections = CorrectionsWidget(controller)
+        self.compare = _compare_box()
         self.plan = hint("The plan of a training stands here once it has begun.")
         self._more = Section("More settings", self.form, folded=True, aside=True)
         self._why = Section("What was planned", self.plan, folded=True, aside=True)
@@ -79,6 +86,7 @@ class TrainWidget(QWidget):
             method=self.method.currentData(),
             minutes=self.minutes.value() or None,
             settings=self.form.value(),
+            baseline=self.compare.isEnabled() and self.compare.isChecked(),
         )
 
     def shut(self) -> None:
@@ -105,9 +113,11 @@ class TrainWidget(QWidget):
         layout.addLayout(heads)
         layout.addWidget(self._more)
         layout.addWidget(self._why)
+        layout.addWidget(self.compare)
         layout.addLayout(go)
         layout.addWidget(self.bar)
         layout.addWidget(self.curves)
+        layout.addWidget(self.corrections)
 
     def _connect(self) -> None:
         self.method.currentIndexChanged.connect(self._choose_method)
@@ -131,6 +141,7 @@ class TrainWidget(QWidget):
             self.summary.setText(method.summary)
             self.method.setToolTip(f"{method.summary}\nSource: {method.source}")
             self.form.set_method(method)
+            self.compare.setEnabled(method.name != BASELINE)
 
     # ---- what the engine tells ----
 
@@ -139,8 +150,8 @@ class TrainWidget(QWidget):
         ready = (
             store is not None and not store.read_only and bool(self._controller.worklist.summaries)
         )
-        at_work = self._controller.awaits("train", "predict", "export")
-        self.train_button.setEnabled(ready and not self._controller.awaits("train"))
+        at_work = self._controller.awaits("train", "predict", "export", "simulate")
+        self.train_button.setEnabled(ready and not self._controller.awaits("train", "simulate"))
         self.stop_button.setEnabled(at_work and state is not RunnerState.STOPPING)
 
     def _follow(self, event: Event) -> None:
@@ -149,7 +160,10 @@ class TrainWidget(QWidget):
         elif isinstance(event, StepReported):
             self._step(event)
         elif isinstance(event, Validated):
-            self.curves.add_validation(event)
+            beside = event.run == self._baseline
+            (self.curves.add_baseline if beside else self.curves.add_validation)(event)
+        elif isinstance(event, Compared):
+            self.curves.compare(event)
         elif isinstance(event, Progress):
             self._count(event)
         elif isinstance(event, RunFinished):
@@ -158,8 +172,10 @@ class TrainWidget(QWidget):
             self._done(event)
 
     def _start(self, event: RunStarted) -> None:
-        self.curves.reset()
-        self.plan.setText("\n".join(event.plan))
+        self._baseline = event.run if event.baseline else ""
+        if not event.baseline:
+            self.curves.reset()
+            self.plan.setText("\n".join(event.plan))
         self.shut()
         self._began = True
         self._shown_at = -SHOWN_EVERY
@@ -167,11 +183,13 @@ class TrainWidget(QWidget):
         self._show(0.0, "Training: first steps")
 
     def _step(self, event: StepReported) -> None:
-        self.curves.add_step(event)
+        if event.run != self._baseline:
+            self.curves.add_step(event)
         if event.seconds - self._shown_at < SHOWN_EVERY and event.fraction < 1:
             return
         self._shown_at = event.seconds
-        words = f"step {event.step}, {duration(event.seconds_left)} left"
+        beside = "baseline, " if event.run == self._baseline else ""
+        words = f"{beside}step {event.step}, {duration(event.seconds_left)} left"
         self._show(event.fraction, words)
         gain = round(100 * event.fraction) - self._bar.n if self._bar is not None else 0
         if self._bar is not None and gain > 0:  # napari runs the event loop at each update
@@ -195,6 +213,8 @@ class TrainWidget(QWidget):
             if event.message and not self._began:
                 self._idle("not started")
             self._began = False
+        elif event.command == "simulate":
+            self._idle("simulation not done" if event.message else "simulation ended")
         elif event.message and self._bar is None:
             self._idle(f"{event.command}: not done")
 
@@ -229,6 +249,16 @@ def _method_combo(offered: tuple[MethodInfo, ...]) -> QComboBox:
                 combo.addItem(method.name, method.name)
     combo.setCurrentIndex(combo.findData(DEFAULT_METHOD))
     return combo
+
+
+def _compare_box() -> QCheckBox:
+    box = QCheckBox("Compare with supervised")
+    box.setObjectName("compare")
+    box.setToolTip(
+        "Afterwards train a model on your labels alone, for as long and with the same settings,\n"
+        "and say what the unlabelled volumes gave. Takes twice the time."
+    )
+    return box
 
 
 def _minutes_box() -> QDoubleSpinBox:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import math
 import runpy
 import subprocess
 import sys
@@ -17,10 +16,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sslseg import __version__
+from sslseg.core.catalogue import DEFAULT_METHOD
 from sslseg.core.catalogue import methods as known_methods
-from sslseg.core.config import DeviceChoice, Scalar, TrainRequest
+from sslseg.core.config import DeviceChoice, SimulationRequest
 from sslseg.core.errors import Cancelled, SslsegError
 from sslseg.core.geometry import Plane
+from sslseg.options import (
+    Device,
+    Json,
+    Method,
+    Minutes,
+    Project,
+    Seed,
+    Settings,
+    Steps,
+    request_of,
+    settings_of,
+)
 from sslseg.runner.launch import new_log
 from sslseg.runner.perform import plain_words
 from sslseg.storage import schema
@@ -41,13 +53,6 @@ app = typer.Typer(
 # Typer carries its own click from 0.29 on: click's root error is found through a public child.
 _ClickError: type[Exception] = typer.BadParameter.__mro__[2]
 
-Project = Annotated[Path, typer.Argument(help="The project folder.", metavar="PROJECT")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Device = Annotated[DeviceChoice, typer.Option(help="Where to train.")]
-Minutes = Annotated[float | None, typer.Option(min=0.001, help="How long to train.")]
-Steps = Annotated[int | None, typer.Option(min=1, help="How many optimiser updates to make.")]
-Seed = Annotated[int, typer.Option(help="The number that every random draw follows from.")]
-Method = Annotated[str | None, typer.Option(help="A name from `sslseg methods`.")]
 STRATEGY_HELP = (
     "; ".join(f"{each.name}: {each.summary}" for each in STRATEGIES.values())
     + ". Can be added, as in uncertainty+power+cost: "
@@ -118,13 +123,16 @@ def train(
     device: Device = DeviceChoice.AUTO,
     seed: Seed = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier rounds.")] = False,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A parameter, key=value; repeat for more.")
-    ] = None,
+    settings: Settings = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Train supervised for as long, to compare with.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train one round; Ctrl-C stops and keeps what was learnt."""
-    request = _request(method, minutes, steps, device, seed, fresh, _settings(settings or ()))
+    request = request_of(
+        method, minutes, steps, device, seed, fresh, settings_of(settings or ()), baseline
+    )
     with _opened(project, read_only=True) as session, stoppable() as control:
         summary = _follower().follow(session.train(request, control))
     if summary.failure:
@@ -180,26 +188,56 @@ def simulate(
     labels: Annotated[Path, typer.Option(help="A label file per case, named like its image.")],
     rounds: Annotated[int, typer.Option(min=1, help="How often to label and train.")],
     slices: Annotated[int, typer.Option(min=1, help="Slices labelled in each round.")],
-    strategy: Annotated[str, typer.Option(help="As `sslseg suggest` knows them.")] = AUTO,
-    method: Method = None,
+    strategy: Annotated[
+        list[str] | None, typer.Option(help="How the slices are chosen; repeat to compare.")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="A name from `sslseg methods`; repeat to compare.")
+    ] = None,
     minutes: Minutes = None,
+    last_minutes: Annotated[
+        float | None, typer.Option(min=0.001, help="How long to train in the last round.")
+    ] = None,
     steps: Steps = None,
     device: Device = DeviceChoice.AUTO,
-    seed: Seed = 0,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="What random draws follow from; repeat for more.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier rounds.")] = False,
+    settings: Settings = None,
+    holdout: Annotated[
+        int, typer.Option(min=0, help="Cases kept out of the project, to be scored on.")
+    ] = 0,
+    score_cases: Annotated[
+        list[str] | None, typer.Option(help="A case to keep out instead; repeat for more.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Replay the loop with an annotator who knows the true labels; resumes where it ended."""
-    from sslseg.simulate import Plan, replay
+    """Replay the loop with an annotator who knows the true labels; resumes where it ended.
 
-    request = _request(method, minutes, steps, device, seed, False, {})
-    plan = Plan(rounds=rounds, slices=slices, strategy=strategy, request=request)
-    follower, curve = _follower(), []
+    Scored on the voxels that nobody annotated, or on cases that were kept out of the project.
+    """
+    from sslseg.simulate.play import simulate as play
+
+    train = request_of(None, minutes, steps, device, 0, fresh, settings_of(settings or ()))
+    request = SimulationRequest(
+        labels=str(labels),
+        rounds=rounds,
+        slices=slices,
+        strategies=tuple(strategy or ("auto",)),
+        methods=tuple(method or (DEFAULT_METHOD,)),
+        seeds=tuple(seed or (0,)),
+        train=train,
+        last_minutes=last_minutes,
+        holdout=holdout,
+        score_cases=tuple(score_cases or ()),
+    )
     with stoppable() as control:
-        for done in replay(project, labels, plan, control, follower.follow):
-            curve.append(done)
-            follower.say(done.words())
-    found = {**plan.facts(), "curve": [done.model_dump(mode="json") for done in curve]}
-    _result(found, json.dumps(found, indent=2), as_json)
+        told = _follower().follow(play(project, request, control)).simulated
+    if told is None:
+        raise Failure("The simulation said nothing.")
+    text = Path(told.report).read_text(encoding="utf-8")
+    _result(json.loads(text), text, as_json)
 
 
 @app.command()
@@ -342,45 +380,6 @@ def _opened(project: Path, *, read_only: bool = False) -> Iterator[Session]:
         yield session
     finally:
         session.close()
-
-
-def _request(
-    method: str | None,
-    minutes: float | None,
-    steps: int | None,
-    device: DeviceChoice,
-    seed: int,
-    fresh: bool,
-    settings: dict[str, Scalar],
-) -> TrainRequest:
-    if minutes is not None and steps is not None:
-        raise SslsegError("--minutes and --steps", "at most one of them", "Leave one out.")
-    if minutes is not None and not math.isfinite(minutes):
-        raise SslsegError(f"--minutes {minutes}", "a finite number", "Say how many minutes.")
-    return TrainRequest(
-        method=method,
-        minutes=minutes,
-        steps=steps,
-        device=device,
-        seed=seed,
-        fresh=fresh,
-        settings=settings,
-    )
-
-
-def _settings(pairs: Sequence[str]) -> dict[str, Scalar]:
-    """Return ``key=value`` texts as a mapping; numbers and true or false get their type."""
-    found: dict[str, Scalar] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not (key and equals):
-            raise SslsegError(f"--set {pair}", "key=value", "Write for example --set patches=8.")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        found[key] = value if isinstance(value, bool | int | float | str) else text
-    return found
 
 
 if __name__ == "__main__":

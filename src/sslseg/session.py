@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from sslseg.core.annotation import SliceState
 from sslseg.core.config import DeviceChoice, TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
-from sslseg.core.events import Event, PredictionReady, Progress
+from sslseg.core.events import Compared, Event, PredictionReady, Progress
 from sslseg.core.geometry import Array, Plane, take_slice
-from sslseg.core.prediction import CriticHealth, PredictionInfo
+from sslseg.core.prediction import CriticHealth, Prediction, PredictionInfo
 from sslseg.core.suggestion import Suggestion
 from sslseg.core.volume import CaseRecord
 from sslseg.data.preprocessing import load_prepared
@@ -28,12 +29,13 @@ from sslseg.export.masks import MaskSource, mask
 from sslseg.inference.native import to_native
 from sslseg.methods import find
 from sslseg.storage import arrays
-from sslseg.storage.images import case_name, describe, is_image, read_labels
+from sslseg.storage.images import describe, label_files, read_labels
 from sslseg.storage.store import ProjectStore
 from sslseg.suggest.acquisition import slice_scores
 from sslseg.suggest.selection import rank
 from sslseg.suggest.views import CaseView, annotated_slices
 from sslseg.training import loop, model
+from sslseg.training.baseline import baseline_of, watched
 from sslseg.training.device import choose
 from sslseg.training.round import Round
 from sslseg.training.trainer import Trainer
@@ -155,20 +157,32 @@ class Session:
     def train(self, request: TrainRequest, control: Control) -> Iterator[Event]:
         """Train one round; the case on the screen is predicted along the way.
 
+        With `request.baseline`, `supervised` is trained for as long afterwards and `Compared` says
+        what came of both; predictions stay those of the method.
+
         Raises
         ------
         SslsegError
             When training cannot begin or go on; what was learnt before is kept.
         """
+        beside = baseline_of(request) if request.baseline else None
         current = Round(
             self.store,
             request,
             control,
             lambda trainer, facts: self._preview(trainer, facts, control),
         )
-        yield from loop.train(current.job(), control)
+        measured, completed = yield from watched(loop.train(current.job(), control))
         if current.trainer.step_count:
             self._loaded = (current.trainer, current.facts())
+        if beside is not None and completed:
+            fresh = {"fresh": beside.fresh or current.before is None}
+            other = Round(
+                self.store, beside.model_copy(update=fresh), control, lambda *_: None, baseline=True
+            )
+            theirs, _ = yield from watched(loop.train(other.job(), control))
+            fair = (current.before is None) == (other.before is None)
+            yield Compared(method=current.method, measured=measured, baseline=theirs, fair=fair)
 
     def predict(self, cases: Sequence[str], control: Control) -> Iterator[Event]:
         """Predict these cases (all where empty), the one on the screen first.
@@ -192,9 +206,18 @@ class Session:
             done = len(wanted) - len(waiting)
             yield Progress(task="Predicting", done=done, total=len(wanted))
 
+    def segment(self, store: ProjectStore, case: str, control: Control) -> npt.NDArray[np.uint8]:
+        """Return what the newest model says of a case of another project, ``(X, Y, Z)``.
+
+        Nothing is written but the cache of the other project.
+        """
+        prediction, _ = _computed(store, trainer, facts, case, control)
+        return prediction.labels
+        return _computed(store, trainer, facts, case, control).labels
+
     def _model(self) -> tuple[Trainer, model.ModelFacts]:
-        newest = model.runs(self.store.path)
-        if self._loaded and newest and newest[0].name == self._loaded[1].run:
+        newest = next(model.serving(self.store.path), None)
+        if self._loaded and newest and newest.name == self._loaded[1].run:
             return self._loaded
         self._loaded = model.load(self.store.path, choose(DeviceChoice.AUTO))
         return self._loaded
@@ -212,24 +235,10 @@ class Session:
     def _predict_one(
         self, trainer: Trainer, facts: model.ModelFacts, name: str, control: Control
     ) -> PredictionReady:
-        record = self.store.case(name)
-        prepared = load_prepared(self.store, record, facts.plan.spacing)
-        maps = trainer.predictor().volume(prepared.image, control)
-        info = PredictionInfo(
-            case=name,
-            version=f"{time.time_ns() // 10**6:014d}",
-            run=facts.run,
-            method=facts.method,
-            step=facts.step,
-            time=time.time(),
-            classes=facts.classes,
-            saw_held_out=facts.saw_held_out,
-            critic=facts.critic,
-        )
-        prediction = to_native(maps, record.geometry.shape, info, islands=facts.plan.islands)
-        scores = slice_scores(prediction, record.geometry.spacing, prepared.image)
+        prediction, image = _computed(self.store, trainer, facts, name, control)
+        scores = slice_scores(prediction, self.store.case(name).geometry.spacing, image)
         folder = arrays.save_prediction(self.store.path, prediction, scores)
-        return PredictionReady(case=name, version=info.version, folder=str(folder))
+        return PredictionReady(case=name, version=prediction.info.version, folder=str(folder))
 
     # ---- what next, how good, and out ----
 
@@ -255,7 +264,7 @@ class Session:
                 classes=[label.name for label in self.store.classes],
                 parties=find(newest.method).parties if newest else "",
                 seed=seed,
-                round_number=len(model.runs(self.store.path)),
+                round_number=sum(1 for _ in model.serving(self.store.path)),
             )
         )
 
@@ -285,7 +294,7 @@ class Session:
         SslsegError
             When an asked case lacks one of them, or no case has both.
         """
-        files = _label_files(labels)
+        files = label_files(labels)
         wanted = list(cases) or [
             record.name
             for record in self.store.cases()
@@ -331,10 +340,23 @@ class Session:
         yield from export(self.store, out, form, what, control)
 
 
-def _label_files(folder: Path) -> dict[str, Path]:
-    """Return the image files of a folder by case name."""
-    if not folder.is_dir():
-        raise SslsegError(
-            f"no folder {folder}", "a folder with one label file per case", "Check the path."
-        )
-    return {case_name(path): path for path in sorted(folder.iterdir()) if is_image(path)}
+def _computed(
+    store: ProjectStore, trainer: Trainer, facts: model.ModelFacts, name: str, control: Control
+) -> tuple[Prediction, npt.NDArray[np.float16]]:
+    """Return what a model says of a case, on the case's own grid, and the image it was shown."""
+    record = store.case(name)
+    prepared = load_prepared(store, record, facts.plan.spacing)
+    maps = trainer.predictor().volume(prepared.image, control)
+    info = PredictionInfo(
+        case=name,
+        version=f"{time.time_ns() // 10**6:014d}",
+        run=facts.run,
+        method=facts.method,
+        step=facts.step,
+        time=time.time(),
+        classes=facts.classes,
+        saw_held_out=facts.saw_held_out,
+        critic=facts.critic,
+    )
+    found = to_native(maps, record.geometry.shape, info, islands=facts.plan.islands)
+    return found, prepared.image

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from sslseg.core.control import Control
 from sslseg.core.events import (
+    Compared,
     CriticJudged,
     Event,
     Exported,
@@ -19,6 +20,7 @@ from sslseg.core.events import (
     Progress,
     RunFinished,
     RunStarted,
+    SimulationReported,
     StepReported,
     Validated,
 )
@@ -37,9 +39,26 @@ class Summary:
     critic: CriticJudged | None = None
     finished: RunFinished | None = None
     files: list[str] = field(default_factory=list)
+    compared: Compared | None = None
+    simulated: SimulationReported | None = None
+    baseline: Summary | None = None
 
     def note(self, event: Event) -> None:
-        """Remember the newest of each kind."""
+        """Remember the newest of each kind; a baseline's run goes into a summary of its own."""
+        if isinstance(event, RunStarted) and event.baseline:
+            self.baseline = Summary()
+        match event:
+            case Compared():
+                self.compared = event
+            case SimulationReported():
+                self.simulated = event
+            case _ if self.baseline is not None:
+                self.baseline.note_own(event)
+            case _:
+                self.note_own(event)
+
+    def note_own(self, event: Event) -> None:
+        """Remember the newest of each kind, of one run."""
         match event:
             case RunStarted():
                 self.started = event
@@ -72,10 +91,17 @@ class Summary:
             "seconds": round(finished.seconds, 2) if finished else 0.0,
             "reason": finished.reason.value if finished else None,
             "terms": dict(self.step.terms) if self.step else {},
-            "validation": validated.model_dump(include={"step", "dice", "mean", "slices"})
-            if validated
-            else None,
+            "validation": _measured(validated) if validated else None,
             "critic": self.critic.health.model_dump() if self.critic else None,
+        } | self._comparison()
+
+    def _comparison(self) -> dict[str, Any]:
+        if self.baseline is None:
+            return {}
+        found = self.compared
+        return {
+            "baseline": self.baseline.training(),
+            "gain": found and {"dice": found.difference, "error": found.error},
         }
 
 
@@ -123,8 +149,11 @@ class Follower:
                 if self._update(f"{event.task}: {event.done} of {event.total}", due=told):
                     self._task = event.task
             case Validated(mean=float()):
-                slices = f"{event.slices} held-out slices"
-                self.say(f"Step {event.step}: Dice {event.mean:.3f} on {slices}.")
+                self.say(f"Step {event.step}: {event.words} on held-out slices.")
+            case Compared():
+                self.say(event.words)
+            case SimulationReported():
+                self.say(event.words)
             case CriticJudged():
                 self.say(f"Step {event.step}: {event.health.words}")
             case RunFinished():
@@ -179,6 +208,11 @@ def table(rows: dict[str, dict[str, dict[str, float | None]]]) -> str:
             ]
             lines.append(f"{case:<{widest}}  {name:<12}  {'  '.join(cells)}")
     return "\n".join(lines)
+
+
+def _measured(event: Validated) -> dict[str, Any]:
+    found = event.model_dump(include={"step", "dice", "mean", "slices"})
+    return {**found, "error": event.error}
 
 
 def _step_words(event: StepReported) -> str:

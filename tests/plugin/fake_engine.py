@@ -12,8 +12,10 @@ from scipy import ndimage
 
 from sslseg.core.annotation import BACKGROUND
 from sslseg.core.events import (
+    ArmCurve,
     Command,
     CommandDone,
+    Compared,
     CriticJudged,
     Event,
     Export,
@@ -22,9 +24,12 @@ from sslseg.core.events import (
     Open,
     Predict,
     PredictionReady,
+    Progress,
     RunFinished,
     RunStarted,
     ShowCase,
+    Simulate,
+    SimulationReported,
     StepReported,
     Stop,
     Suggest,
@@ -95,6 +100,10 @@ class FakeRunner:
             yield WorkerReady(device="cpu")
         elif isinstance(command, Train):
             yield from self._train(command)
+            if command.request.baseline:
+                yield from self._compare()
+        elif isinstance(command, Simulate):
+            yield from self._simulate(command)
         elif isinstance(command, Predict):
             for case in self._cases():
                 yield self._predict(case)
@@ -142,7 +151,8 @@ class FakeRunner:
             if step % 5 == 0:
                 mean = 0.85 * (1 - np.exp(-4 * done))
                 dice = {"nucleus": mean + 0.02, "capsule": mean - 0.02}
-                yield Validated(run=run, step=step, dice=dice, mean=mean, slices=2)
+                without = (mean - 0.03, mean + 0.05)
+                yield Validated(run=run, step=step, dice=dice, mean=mean, slices=2, without=without)
                 yield self._predict(self._shown)
         yield CriticJudged(run=run, step=step, health=HEALTH)
         yield self._predict(self._shown)
@@ -150,6 +160,58 @@ class FakeRunner:
         reason = FinishReason.STOPPED if self._stopping else FinishReason.COMPLETED
         self._run, self._stopping = "", False
         yield RunFinished(run=run, reason=reason, step=step, seconds=step * 0.3)
+
+    def _compare(self) -> Iterator[Event]:
+        """A baseline of three steps, a tenth worse than a method that reached 0.8."""
+        run = f"baseline-{len(self.sent)}"
+        started = {"run": run, "method": "supervised", "device": "cpu", "plan": ("Labels alone.",)}
+        yield RunStarted(**started, steps=3, minutes=None, baseline=True)
+        yield StepReported(
+            run=run,
+            step=3,
+            fraction=1,
+            seconds=1,
+            seconds_left=0,
+            terms={"supervised": 9.0},
+            learning_rate=1e-3,
+        )
+        theirs, ours = (
+            Validated(run=run, step=3, dice={}, mean=mean, slices=2, without=(mean - 0.1, mean))
+            for mean in (0.7, 0.8)
+        )
+        yield theirs
+        yield RunFinished(run=run, reason=FinishReason.COMPLETED, step=3, seconds=1)
+        yield Compared(method="mean-teacher", measured=ours, baseline=theirs)
+
+    def _simulate(self, command: Simulate) -> Iterator[Event]:
+        """Each round adds 0.1 to the Dice of the first strategy, 0.2 to that of the others."""
+        asked = command.request
+        ways = [(s, m) for s in asked.strategies for m in asked.methods]
+        curves: list[ArmCurve] = []
+        for number, (strategy, method) in enumerate(ways):
+            curves.append(ArmCurve(strategy=strategy, method=method, seed=0))
+            for done in range(1, asked.rounds + 1):
+                if self._stopping:
+                    self._stopping = False
+                    return
+                count = range(1, done + 1)
+                curves[-1] = ArmCurve(
+                    strategy=strategy,
+                    method=method,
+                    seed=0,
+                    slices=tuple(asked.slices * n for n in count),
+                    minutes=tuple(1.5 * n for n in count),
+                    dice=tuple((0.2 if number else 0.1) * n for n in count),
+                )
+                yield Progress(task="Simulating, in %", done=50, total=100)
+                yield SimulationReported(
+                    curves=tuple(curves),
+                    done=asked.rounds * number + done,
+                    total=asked.rounds * len(ways),
+                    words=f"{method}, {strategy}.",
+                    report="r.json",
+                    picture="p.svg",
+                )
 
     def _cases(self) -> list[str]:
         with ProjectStore.open(self._project, read_only=True) as store:

@@ -109,7 +109,7 @@ def held(truth: np.ndarray, volume: np.ndarray, plane: Plane, index: int) -> Hel
 
 
 def test_dice_by_hand_is_pooled_and_masked():
-    """Class 1: 2 * 3 / (4 + 5) over two slices; class 2 is absent from the truth."""
+    """Class 1: 2 * 3 / (3 + 5) over two slices; class 2 is absent from the truth."""
     volume = np.zeros(SHAPE, np.float16)
     volume[:3, 2, 0] = 1
     volume[0, 5, 0] = 1
@@ -119,15 +119,17 @@ def test_dice_by_hand_is_pooled_and_masked():
     second[5, 5] = 1
     slices = [held(first, volume, CORONAL, 2), held(second, volume, CORONAL, 5)]
     found = slice_dice(painter(volume), slices, 3, Control())
-    assert found[0] == pytest.approx(2 * 3 / (3 + 5))
-    assert found[1] is None
+    assert found.classes == [pytest.approx(2 * 3 / (3 + 5)), None]
+    assert found.mean == pytest.approx(0.75)
+    assert found.without == (0.0, pytest.approx(2 * 3 / (3 + 4)))
 
 
 @pytest.mark.parametrize("plane", list(Plane))
 def test_dice_reads_the_right_slice_of_every_plane(plane):
     volume = np.random.default_rng(0).integers(0, 3, SHAPE).astype(np.float16)
     truth = np.take(volume, 3, plane.axis)
-    assert slice_dice(painter(volume), [held(truth, volume, plane, 3)], 3, Control()) == [1.0, 1.0]
+    found = slice_dice(painter(volume), [held(truth, volume, plane, 3)], 3, Control())
+    assert found.classes == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("dims", [2, 3])

@@ -27,6 +27,7 @@ _DETAILS = {
     "predict": "Predicting",
     "suggest": "Ranking slices",
     "export": "Exporting",
+    "simulate": "Simulating",
 }
 
 

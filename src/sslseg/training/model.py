@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ FORMAT = 2
 
 
 class ModelFacts(BaseModel):
-    """Everything beside the tensors that a checkpoint needs; plain JSON."""
+    """Everything beside the tensors that a checkpoint needs; plain JSON.
+
+    `baseline` marks a model that is only there to be compared with and never predicts.
+    """
 
     model_config = ConfigDict(frozen=True)
     format: int = FORMAT
@@ -35,6 +39,7 @@ class ModelFacts(BaseModel):
     classes: tuple[str, ...]
     step: int
     saw_held_out: bool = False
+    baseline: bool = False
     critic: CriticHealth = CriticHealth()
 
 
@@ -90,9 +95,17 @@ def runs(project: Path) -> list[Path]:
     return sorted({path.parent for path in found}, key=lambda path: path.name, reverse=True)
 
 
+def serving(project: Path) -> Iterator[Path]:
+    """Yield the runs that predictions may come from, newest first: all but baselines."""
+    for run in runs(project):
+        facts = checkpoints.latest_facts(run)
+        if facts is None or not facts.get("baseline"):
+            yield run
+
+
 def load_facts(project: Path) -> ModelFacts | None:
     """Return what the newest checkpoint says of itself, without its tensors; None if none is."""
-    for folder in runs(project):
+    for folder in serving(project):
         facts = checkpoints.latest_facts(folder)
         if facts is not None:
             return _facts_of(facts)
@@ -101,7 +114,7 @@ def load_facts(project: Path) -> ModelFacts | None:
 
 def load_facts_and_tensors(project: Path) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
     """Return the newest checkpoint of the newest run that verifies, or None."""
-    return next((found for found in map(_read, runs(project)) if found is not None), None)
+    return next((found for found in map(_read, serving(project)) if found is not None), None)
 
 
 def _read(folder: Path) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:

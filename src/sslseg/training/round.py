@@ -53,6 +53,8 @@ class Round:
         Stops long validation and prediction too.
     preview : callable
         Predicts and saves the case on the screen; returns None when there is none.
+    baseline : bool
+        Whether the model is only there to be compared with.
 
     Raises
     ------
@@ -64,6 +66,7 @@ class Round:
     request: TrainRequest
     control: Control
     preview: Preview
+    baseline: bool = False
     run: str = field(init=False)
     classes: tuple[str, ...] = field(init=False)
     method: str = field(init=False)
@@ -71,6 +74,7 @@ class Round:
     plan: Plan = field(init=False)
     trainer: Trainer = field(init=False)
     health: CriticHealth = field(init=False, default_factory=CriticHealth)
+    before: str | None = field(init=False, default=None)
     _data: ProjectData | None = field(init=False, default=None)
     _joined: bool = field(init=False, default=False)
     _free: set[str] | None = field(init=False, default=None)
@@ -106,11 +110,11 @@ class Round:
                 f"{held} held-out slices judge the first {REFIT_FROM:.0%}, then teach.",
             )
         if not self.request.fresh:
-            before = model.warm_start(self.trainer, self.store.path, self.method)
+            self.before = model.warm_start(self.trainer, self.store.path, self.method)
             words = (
                 *words,
-                f"Goes on from run {before}."
-                if before
+                f"Goes on from run {self.before}."
+                if self.before
                 else "Starts anew: no earlier run of this method and shape.",
             )
         minutes = self.request.minutes
@@ -127,6 +131,7 @@ class Round:
                 plan=words,
                 steps=self.request.steps,
                 minutes=minutes,
+                baseline=self.baseline,
             ),
             prepare=self._prepare,
             data=lambda: self,
@@ -146,6 +151,7 @@ class Round:
             classes=self.classes,
             step=self.trainer.step_count,
             saw_held_out=self._joined,
+            baseline=self.baseline,
             critic=self.health,
         )
 
@@ -209,16 +215,15 @@ class Round:
         if not slices:
             return []
         patience = Control() if self.control.stopped else self.control
-        values = slice_dice(self.trainer.predictor(), slices, len(self.classes) + 1, patience)
-        defined = [value for value in values if value is not None]
-        mean = sum(defined) / len(defined) if defined else None
+        found = slice_dice(self.trainer.predictor(), slices, len(self.classes) + 1, patience)
         return [
             Validated(
                 run=self.run,
                 step=self.trainer.step_count,
-                mean=mean,
+                mean=found.mean,
                 slices=len(slices),
-                dice=dict(zip(self.classes, values, strict=True)),
+                dice=dict(zip(self.classes, found.classes, strict=True)),
+                without=found.without,
             )
         ]
 
