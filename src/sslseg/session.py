@@ -211,9 +211,9 @@ class Session:
 
         Nothing is written but the cache of the other project.
         """
+        trainer, facts = self._model()
         prediction, _ = _computed(store, trainer, facts, case, control)
         return prediction.labels
-        return _computed(store, trainer, facts, case, control).labels
 
     def _model(self) -> tuple[Trainer, model.ModelFacts]:
         newest = next(model.serving(self.store.path), None)
