@@ -91,7 +91,7 @@ class CrossTeaching(Ensemble[CrossTeachingParams]):
         """Return the 3-D network and one for each plane."""
         planes = [Plane(name) for name in self.params.planes.split(" and ")]
         flat = make.planes([plane.axis for plane in planes])
-        return {"volume": make()} | dict(zip(planes, flat, strict=True))
+        return {"volume": make(), **dict(zip(planes, flat, strict=True))}
 
     def ramps(self) -> dict[str, Ramp]:
         """Cross-teaching rises over a fifth of the run once the supervised share is over."""
