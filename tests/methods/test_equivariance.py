@@ -19,7 +19,7 @@ APART = 0.6**2 + 0.1**2 + 0.5**2
 
 
 def term(net, batch, dims=2, **params):
-    method = make_method("equivariance", **params)
+    method = make_method("equivariance", **{"transform": "turns", **params})
     return method.step(batch, tiny_views(dims=dims), {"student": net}, LATE).terms["consistency"]
 
 

@@ -24,9 +24,9 @@ class EquivarianceParams(SemiSupervisedParams):
     consistency: float = Field(
         3.0, ge=0, description="Weight of what the unlabelled volumes teach, at its fullest."
     )
-    transform: Literal["turns", "warps"] = Field(
-        "turns",
-        description="Turns by right angles, which are exact, or random elastic deformations.",
+    transform: Literal["warps", "turns"] = Field(
+        "warps",
+        description="Random elastic deformations, or turns by right angles, which are exact.",
         json_schema_extra=ADVANCED,
     )
 
@@ -36,11 +36,13 @@ class Equivariance(Method[EquivarianceParams]):
 
     Bortsova et al., MICCAI 2019 (methods.md B1): with T the transform of a step and w the mask of
     voxels that it reads from inside the image, mean_v w sum_c (T p(x) - p(T x))^2. Both branches
-    share the weights and both have a gradient; there is no teacher in the loss. The paper's
-    transforms are elastic (`warps`). Ours are turns by default, since they need no interpolation:
-    by right angles where the patch is square, by 180 degrees elsewhere, mirrored only along axes
-    that the training allows (mirroring turns left into right). The term acts on unlabelled items,
-    on voxels that nobody annotated. Predictions are the means of the network and its EMA.
+    share the weights and both have a gradient; there is no teacher in the loss. The term acts on
+    unlabelled items, on voxels that nobody annotated. `warps` are the paper's: elastic and affine,
+    of the family and strength (`warp`) of the labelled items, so that both branches see what
+    annotations look like. `turns` are exact: by right angles where the patch is square, by 180
+    elsewhere, mirrored only along axes that the training allows, as mirroring swaps left and right.
+    They are for images without an upright: of an organ that always lies alike they show what no
+    annotation shows, and the branch that knows nothing pulls the other one down.
 
     A step costs 3 Bl + 6 Bu forward passes of an item, where `supervised` costs 3 Bl.
     """
