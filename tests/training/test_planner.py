@@ -118,6 +118,18 @@ def test_what_the_user_fixed_wins(params, axis):
     assert any("as asked" in word for word in plan.words)
 
 
+def test_boxes_of_thick_slices_are_told_so():
+    """The network learns along which axis little is to be seen; the screen says it too."""
+    thick = plan_for(cases((96, 96, 12), (0.5, 0.5, 5)), covered(axial=6), dimensions="3d")
+    assert thick.network.coarse == 2
+    assert any("slices are thick" in word for word in thick.words)
+    fine = plan_for(cases((36, 50, 34), (1, 1, 1)), covered(axial=6), dimensions="3d")
+    assert fine.network.coarse is None
+    assert not any("thick" in word for word in fine.words)
+    flat = plan_for(cases((96, 96, 12), (0.5, 0.5, 5)), covered(axial=6))
+    assert (flat.axis, flat.network.coarse) == (2, None)
+
+
 def test_width_batch_and_rates_as_asked():
     plan = plan_for(
         cases((36, 50, 34), (1, 1, 1)),

@@ -12,6 +12,7 @@ from sslseg.losses.consistency import EPS, entropy
 from sslseg.losses.masked import supervised
 from sslseg.losses.ramps import Ramp
 from sslseg.methods.base import Method, Networks, SemiSupervisedParams, StepOutput, supervised_step
+from sslseg.networks.teacher import dropout_on
 
 
 class UaMtParams(SemiSupervisedParams):
@@ -65,7 +66,7 @@ class UncertaintyAwareMeanTeacher(Method[UaMtParams]):
     @torch.no_grad()
     def _teacher(self, teacher: nn.Module, x: Tensor, views: Views) -> tuple[Tensor, Tensor]:
         """Return one noisy pass ``(B, C, *S)`` and the entropy of their mean ``(B, 1, *S)``."""
-        _dropout_on(teacher)
+        dropout_on(teacher)
         passes = [
             torch.softmax(teacher(views.noisy(x)).float(), dim=1)
             for _ in range(self.params.passes + 1)
@@ -76,10 +77,3 @@ class UncertaintyAwareMeanTeacher(Method[UaMtParams]):
 
 def _threshold(fraction: float) -> float:
     return 0.75 + 0.25 * Ramp(length=1.0, shape="sigmoid")(fraction)
-
-
-def _dropout_on(network: nn.Module) -> None:
-    """Let dropout act while batch norm keeps its averaged statistics."""
-    for module in network.modules():
-        if isinstance(module, nn.Dropout | nn.Dropout2d | nn.Dropout3d):
-            module.train()

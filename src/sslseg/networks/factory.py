@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -23,6 +25,9 @@ class NetworkSpec(BaseModel):
         Features of each level; stride between levels, per axis.
     dropout : float
         Probability in every residual unit.
+    coarse : int or None
+        Spatial axis along which voxels are so long that little of a shape is left; None where
+        all sides are alike, and in 2-D.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -32,6 +37,7 @@ class NetworkSpec(BaseModel):
     channels: tuple[int, ...]
     strides: tuple[tuple[int, ...], ...]
     dropout: float = 0.0
+    coarse: int | None = None
 
     @property
     def divisor(self) -> tuple[int, ...]:
@@ -98,6 +104,28 @@ class Maker:
             spec.in_channels, spec.channels, spec.steps(thin), spec.kernels(thin), share
         )
         return UNet(encoder, self.decoder(upsample=upsample, deep=deep, thin=thin, dropout=share))
+
+    def planes(self, axes: Sequence[int], dropout: float | None = None) -> list[UNet]:
+        """Return a flat network for each of up to three axes: the plane across it.
+
+        Where voxels are long along one axis (`NetworkSpec.coarse`), the planes along it show
+        little. Then all networks read the plane across it, and differ in how they grow.
+
+        Parameters
+        ----------
+        axes : sequence of int
+            Spatial axes.
+        dropout : float or None
+            Instead of the plan's.
+        """
+        coarse = self.spec.coarse
+        if coarse is None:
+            return [self(thin=axis, dropout=dropout) for axis in axes]
+        ways: tuple[Upsample, ...] = get_args(Upsample)
+        return [
+            self(thin=coarse, upsample=way, dropout=dropout)
+            for _, way in zip(axes, ways, strict=False)
+        ]
 
     def decoder(
         self,

@@ -108,6 +108,8 @@ def make_plan(
         budget = PIXELS_CPU if device.is_cpu else PIXELS_GPU
     context = 1 if axis is None else _odd(min(params.context, min(s[axis] for s in shapes)))
     network = _network(sides, budget, context, classes, device, params)
+    if axis is None:
+        network = network.model_copy(update={"coarse": coarse_axis(cases)})
     patch = _patch(sides, budget, network.divisor)
     labelled = params.batch or _batch(patch, device)
     shifts = _shifts(max(math.prod(shape) for shape in shapes), patch, device)
@@ -175,17 +177,17 @@ def choose_axis(
     cases: Sequence[CaseRecord], covered: Coverage, params: TrainingParams
 ) -> tuple[int | None, str]:
     """Return the slice axis of a 2.5-D network, or None for 3-D, and why."""
-    thick = median(case.geometry.anisotropy() for case in cases) > ANISOTROPIC
-    coarse = Counter(_coarse_axis(case) for case in cases).most_common(1)[0][0]
+    coarse = coarse_axis(cases)
     planes = covered.planes
     used = planes.most_common(1)[0][0] if planes else Plane.AXIAL
     fixed = None if params.plane == "auto" else Plane(params.plane)
     if params.dimensions == "3d":
-        return None, "3-D network, as asked."
+        thick = "" if coarse is None else ", though slices are thick"
+        return None, f"3-D network, as asked{thick}."
     if params.dimensions == "2.5d" or fixed is not None:
-        plane = fixed or (Plane.of_axis(coarse) if thick else used)
+        plane = fixed or (used if coarse is None else Plane.of_axis(coarse))
         return plane.axis, f"2.5-D network on {plane} slices, as asked."
-    if thick:
+    if coarse is not None:
         plane = Plane.of_axis(coarse)
         return plane.axis, f"2.5-D network on {plane} slices, since slices are thick."
     if covered.dense:
@@ -195,9 +197,12 @@ def choose_axis(
     return used.axis, f"2.5-D network on {used} slices, since most labels lie in that plane."
 
 
-def _coarse_axis(case: CaseRecord) -> int:
-    spacing = case.geometry.spacing
-    return spacing.index(max(spacing))
+def coarse_axis(cases: Sequence[CaseRecord]) -> int | None:
+    """Return the axis along which most cases have their longest voxels; None if hardly longer."""
+    if median(case.geometry.anisotropy() for case in cases) <= ANISOTROPIC:
+        return None
+    spacings = [case.geometry.spacing for case in cases]
+    return Counter(each.index(max(each)) for each in spacings).most_common(1)[0][0]
 
 
 def _odd(count: int) -> int:
