@@ -51,7 +51,7 @@ from sslseg.session import Session
 FILE = "domain_shift.jsonl"
 GAMMA, BLUR_VOXELS = 0.7, 0.7
 SOURCE, TARGET = "source", "target"
-HEAD = ("Arm", "network", "Dice on target", "sd", "n", "gap closed", "steps", "peak MB")
+HEAD = ("Arm", "network", "Dice on target", "sd", "n", "gap closed, %", "steps", "peak MB")
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def written(found: dict[Arm, list[Json]]) -> str:
         for arm, runs in found.items()
         if runs
     ]
-    return table([cell if cell != "gap closed" else "gap closed, %" for cell in HEAD], rows)
+    return table(HEAD, rows)
 
 
 def main() -> None:

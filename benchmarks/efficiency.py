@@ -168,14 +168,11 @@ def main() -> None:
             if result is not None:
                 found[strategy][seed] = result
     ready = [name for name in args.strategies if found[name]]
-    how = (
-        f"{args.steps} steps"
-        if args.steps
-        else f"{args.minutes:g} minutes, {args.last_minutes:g} in the last,"
-    )
-    print(
-        f"\n{args.rounds} rounds of {args.slices} slices, {how} on {args.threads} threads, seeds {args.seeds}\n"
-    )
+    how = f"{args.minutes:g} minutes, {args.last_minutes:g} in the last"
+    if args.steps:
+        how = f"{args.steps} steps"
+    print(f"\n{args.rounds} rounds of {args.slices} slices, {how}")
+    print(f"{args.threads} threads, seeds {args.seeds}\n")
     print(table(HEAD, [row(found, name) for name in ready]))
     if ready:
         print(f"\n{curves(found, ready)}")

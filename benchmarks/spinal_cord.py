@@ -2,11 +2,11 @@
 
     python benchmarks/spinal_cord.py                   default method and `supervised`, 4 minutes
 
-Eight T2*-weighted sessions of six subjects from six sites, thick slices, a structure of a few dozen
-voxels. For each subject: one axial slice in each of six sessions of the others is labelled (the seed
-draws sessions and slices), all else of theirs is unlabelled; the sessions of the subject join
-after training and are scored once. Dice of the cord (white and grey matter together) and of the
-grey matter, the latter on slices where the expert drew any.
+Eight T2*-weighted sessions of six subjects from six sites, thick slices, a structure of a few
+dozen voxels. For each subject: one axial slice in each of six sessions of the others is labelled
+(the seed draws sessions and slices), all else of theirs is unlabelled; the sessions of the subject
+join after training and are scored once. Dice of the cord (white and grey matter together) and of
+the grey matter, the latter on slices where the expert drew any.
 """
 
 from __future__ import annotations
