@@ -92,7 +92,7 @@ def attempt(file: str, key: Json, run: Callable[[], Json], *, only_kept: bool) -
         return kept(file, key)
     try:
         return once(file, key, run)
-    except (RuntimeError, ValueError, subprocess.SubprocessError, Refused) as error:
+    except (RuntimeError, ValueError, Refused) as error:
         print(f"FAILED {key}: {error}", file=sys.stderr, flush=True)
         return None
 

@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 
 import hippocampus
-from common import Json, attempt, data_folder, mean, options, shown, spread, table
+from common import Json, Refused, attempt, data_folder, mean, options, shown, spread, table
 from scipy import stats
 
 from sslseg.storage.schema import DATABASE
@@ -52,9 +52,9 @@ def sslseg(*arguments: object, threads: int = 1) -> str:
     """Return what the command line prints; its messages pass through."""
     count = {"OMP_NUM_THREADS": str(threads), "SSLSEG_THREADS": str(threads)}
     command = [sys.executable, "-m", "sslseg.cli", *map(str, arguments)]
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, **count}
-    )
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **count})
+    if done.returncode:
+        raise Refused(f"sslseg {arguments[0]} ended with {done.returncode}; see the lines above")
     return done.stdout
 
 
@@ -75,7 +75,7 @@ def project_of(work: Path, data: Path) -> Path:
 def run(args: argparse.Namespace, data: Path, strategy: str, seed: int) -> Json:
     """Play one arm; return its curve."""
     project = project_of(args.work, data)
-    kept_out = [a for name in hippocampus.split(data)["test"] for a in ("--score-case", name)]
+    kept_out = [a for name in hippocampus.split(data)["test"] for a in ("--score-cases", name)]
     length = (
         ["--steps", args.steps]
         if args.steps
