@@ -227,6 +227,11 @@ class Controller:
         store.set_setting(DONE, sorted(names))
         self.worklist.mark_done(names)
 
+    def set_domain(self, names: Sequence[str], domain: str) -> None:
+        """Say which scanner, site or sequence cases come from."""
+        self._open_store().set_domain(names, domain)
+        self._begin_worklist()
+
     # ---- the engine ----
 
     def send(self, command: Command) -> None:
@@ -378,7 +383,7 @@ class Controller:
     def _begin_worklist(self) -> None:
         store = self._open_store()
         done = store.setting(DONE)
-        self.worklist.reset((case.name for case in store.cases()), store.slices())
+        self.worklist.reset({case.name: case.domain for case in store.cases()}, store.slices())
         self.worklist.mark_done(done if isinstance(done, list) else ())
 
     def _write_strokes(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -44,6 +44,8 @@ class CaseSummary:
         Mean in and around the predicted structures, in [0, 1].
     dice : float or None
         Of the prediction on held-out slices; None if its model learnt from them.
+    domain : str
+        Scanner, site or sequence; "" where nobody said.
     """
 
     name: str
@@ -52,6 +54,7 @@ class CaseSummary:
     validation: bool = False
     uncertainty: float | None = None
     dice: float | None = None
+    domain: str = ""
 
     @property
     def state(self) -> CaseState:
@@ -78,9 +81,17 @@ class Worklist:
     def __init__(self) -> None:
         self.summaries: dict[str, CaseSummary] = {}
 
-    def reset(self, names: Iterable[str] = (), records: Iterable[SliceRecord] = ()) -> None:
-        """Begin with the cases and slices of a store; numbers of predictions are kept."""
-        self.summaries = {name: self.summaries.get(name, CaseSummary(name)) for name in names}
+    def reset(
+        self, domains: Mapping[str, str] | None = None, records: Iterable[SliceRecord] = ()
+    ) -> None:
+        """Begin with the cases (case to domain) and slices of a store.
+
+        Numbers of predictions are kept.
+        """
+        self.summaries = {
+            name: replace(self.summaries.get(name, CaseSummary(name)), domain=domain)
+            for name, domain in (domains or {}).items()
+        }
         of_case: dict[str, list[SliceRecord]] = {name: [] for name in self.summaries}
         for record in records:
             of_case[record.key.case].append(record)
@@ -107,6 +118,10 @@ class Worklist:
     def done(self) -> tuple[str, ...]:
         """Return the cases that the user has checked."""
         return tuple(name for name, summary in self.summaries.items() if summary.done)
+
+    def domains(self) -> tuple[str, ...]:
+        """Return the domains of the cases; "", of which nobody said anything, is one too."""
+        return tuple(sorted({summary.domain for summary in self.summaries.values()}))
 
     def next_undone(self, after: str | None = None) -> str | None:
         """Return the next case that is not done, going round once from `after`."""

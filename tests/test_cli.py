@@ -17,6 +17,7 @@ import pytest
 from cli_worlds import write_ellipsoids
 
 from sslseg import cli
+from sslseg.methods import find
 
 
 class Outcome(NamedTuple):
@@ -96,6 +97,34 @@ def test_bad_file_changes_nothing(tmp_path, world):
     bad.write_bytes(b"no image")
     refused(run("add", tmp_path / "p", world.images[0], bad), "bad.nii.gz")
     assert "no case" in run("import-labels", tmp_path / "p", "case_0", bad).err
+
+
+def test_domains_are_set_listed_and_taken_back(world, tmp_path):
+    project = tmp_path / "p"
+    done("new", project, "--class", "a")
+    done("add", project, world.images[0])
+    done("add", project, world.images[1], world.images[2], "--domain", "site B")
+    assert done("domain", project).out == "case_0  -\ncase_1  site B\ncase_2  site B\n"
+    found = done("domain", project, "case_0", "case_2", "--name", "site A", "--json").json
+    assert found == {"case_0": "site A", "case_1": "site B", "case_2": "site A"}
+    assert done("domain", project, "case_0", "--name", "", "--json").json["case_0"] == ""
+    refused(run("domain", project, "nobody", "--name", "x"), "no case named 'nobody'")
+    refused(run("domain", project, "case_0"), "case_0, no --name")
+    refused(run("domain", project, "--name", "x"), "--name without a case")
+
+
+def test_an_adapting_method_says_that_it_needs_two_domains(world, adapting):
+    refused(run("train", world.project, "--method", "supervised", "--steps", 1), *adapting)
+    assert "Needs two domains." in done("methods").out
+
+
+@pytest.fixture
+def adapting(monkeypatch):
+    """Make `supervised` a method that needs two domains; the words of its refusal."""
+    method = find("supervised")
+    monkeypatch.setattr(method, "adapts", True)
+    monkeypatch.setattr(cli, "known_methods", lambda: [method.info()])
+    return ("no domains for method supervised", "two domains", "`sslseg domain`")
 
 
 def test_import_labels_counts_slices(world, tmp_path):
@@ -213,7 +242,8 @@ def test_predict_names_its_cases(world):
 def test_methods_lists_parameters():
     found = done("methods", "--json").json
     assert {"supervised", "mean-teacher", "ua-mt", "co-training"} <= {m["name"] for m in found}
-    assert all(set(m) == {"name", "family", "summary", "source", "parameters"} for m in found)
+    keys = {"name", "family", "summary", "source", "parameters", "needs_domains"}
+    assert all(set(m) == keys for m in found)
     assert "mean-teacher (" in done("methods").out
 
 

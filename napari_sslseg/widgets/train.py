@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from napari.utils import progress
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
     QProgressBar,
@@ -18,10 +16,11 @@ from napari_sslseg.controller import Controller
 from napari_sslseg.widgets.corrections import CorrectionsWidget
 from napari_sslseg.widgets.curves import CurvesWidget
 from napari_sslseg.widgets.guard import guarded
+from napari_sslseg.widgets.method_choice import advice, method_combo, tip
 from napari_sslseg.widgets.parameters import ParameterForm
 from napari_sslseg.widgets.style import Section, button, hint
-from sslseg.core.catalogue import DEFAULT_METHOD, methods
-from sslseg.core.config import MethodInfo, TrainRequest
+from sslseg.core.catalogue import methods
+from sslseg.core.config import TrainRequest
 from sslseg.core.events import (
     CommandDone,
     Compared,
@@ -35,9 +34,6 @@ from sslseg.core.events import (
     Validated,
 )
 from sslseg.runner import RunnerState
-
-DISABLED = Qt.ItemDataRole.UserRole - 1
-"""The role under which Qt's list models keep an entry's flags."""
 
 BASELINE = "supervised"
 SHOWN_EVERY = 1.0
@@ -55,7 +51,7 @@ class TrainWidget(QWidget):
         self._shown_at = 0.0
         self._began = False
         self._baseline = ""
-        self.method = _method_combo(tuple(self._methods.values()))
+        self.method = method_combo(tuple(self._methods.values()))
         self.minutes = _minutes_box()
         self.summary = hint()
         self.form = ParameterForm()
@@ -126,6 +122,7 @@ class TrainWidget(QWidget):
         self._controller.told.connect(self._follow)
         self._controller.status_changed.connect(self._refresh)
         self._controller.project_changed.connect(self._refresh)
+        self._controller.worklist.changed.connect(self._advise)
 
     @guarded
     def _train(self) -> None:
@@ -138,10 +135,15 @@ class TrainWidget(QWidget):
     def _choose_method(self) -> None:
         method = self._methods.get(self.method.currentData() or "")
         if method is not None:
-            self.summary.setText(method.summary)
-            self.method.setToolTip(f"{method.summary}\nSource: {method.source}")
+            self.method.setToolTip(tip(method))
             self.form.set_method(method)
             self.compare.setEnabled(method.name != BASELINE)
+        self._advise()
+
+    def _advise(self) -> None:
+        method = self._methods.get(self.method.currentData() or "")
+        if method is not None:
+            self.summary.setText(advice(method, len(self._controller.worklist.domains())))
 
     # ---- what the engine tells ----
 
@@ -233,22 +235,6 @@ def duration(seconds: float) -> str:
     """Return a length of time in words, such as "2 min 05 s"."""
     minutes, rest = divmod(max(0, round(seconds)), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _method_combo(offered: tuple[MethodInfo, ...]) -> QComboBox:
-    """Return a choice of methods under the headings of their families."""
-    combo = QComboBox()
-    combo.setObjectName("method")
-    combo.setToolTip("How the model learns from labelled and unlabelled volumes")
-    for family in dict.fromkeys(method.family for method in offered):
-        combo.addItem(f"— {family} —")
-        # Qt has no headings in a combo box; an entry without flags cannot be chosen.
-        combo.setItemData(combo.count() - 1, 0, DISABLED)
-        for method in offered:
-            if method.family == family:
-                combo.addItem(method.name, method.name)
-    combo.setCurrentIndex(combo.findData(DEFAULT_METHOD))
-    return combo
 
 
 def _compare_box() -> QCheckBox:

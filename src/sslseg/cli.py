@@ -36,6 +36,7 @@ from sslseg.options import (
 from sslseg.runner.launch import new_log
 from sslseg.runner.perform import plain_words
 from sslseg.storage import schema
+from sslseg.storage.store import ProjectStore
 from sslseg.suggest.strategies import ADDITIONS, AUTO, STRATEGIES
 from sslseg.terminal import Follower, stoppable, table
 
@@ -83,14 +84,33 @@ def new(
 def add(
     project: Project,
     paths: Annotated[list[Path], typer.Argument(help="Image files or DICOM folders.")],
+    domain: Annotated[str, typer.Option(help="Their scanner, site or sequence.")] = "",
     as_json: Json = False,
 ) -> None:
     """Add cases, all or none; each is named after its file."""
     with _opened(project) as session, stoppable() as control:
         before = {case.name for case in session.store.cases()}
-        _follower().follow(session.add(paths, control))
+        _follower().follow(session.add(paths, control, domain))
         added = [case.name for case in session.store.cases() if case.name not in before]
     _result(added, "\n".join(added), as_json)
+
+
+@app.command("domain")
+def set_domain(
+    project: Project,
+    cases: Annotated[list[str] | None, typer.Argument(help="None: list all.")] = None,
+    name: Annotated[str | None, typer.Option(help='Scanner, site, sequence; or "".')] = None,
+    as_json: Json = False,
+) -> None:
+    """Say which scanner, site or sequence cases come from, or list what was said."""
+    if bool(cases) != (name is not None):
+        got = "--name without a case" if name is not None else f"{' '.join(cases or ())}, no --name"
+        raise SslsegError(got, "cases and --name, or neither to list all", "Say both.")
+    with ProjectStore.open(project, read_only=name is None) as store:
+        if name is not None:
+            store.set_domain(cases or (), name)
+        found = {case.name: case.domain for case in store.cases()}
+    _result(found, "\n".join(f"{case}  {said or '-'}" for case, said in found.items()), as_json)
 
 
 @app.command("import-labels")
@@ -260,7 +280,7 @@ def methods(as_json: Json = False) -> None:
     found = known_methods()
     lines = []
     for method in found:
-        lines += [f"{method.name} ({method.family}): {method.summary}", f"    {method.source}"]
+        lines += [f"{method.name} ({method.family}): {method.advice}", f"    {method.source}"]
         lines += [f"    {p.name} = {p.default}: {p.help}" for p in method.parameters]
     _result([method.model_dump(mode="json") for method in found], "\n".join(lines), as_json)
 

@@ -30,6 +30,7 @@ from sslseg.inference.native import to_native
 from sslseg.methods import find
 from sslseg.storage import arrays
 from sslseg.storage.images import describe, label_files, read_labels
+from sslseg.storage.naming import domain_name
 from sslseg.storage.store import ProjectStore
 from sslseg.suggest.acquisition import slice_scores
 from sslseg.suggest.selection import rank
@@ -82,8 +83,8 @@ class Session:
 
     # ---- cases and annotations ----
 
-    def add(self, paths: Sequence[Path], control: Control) -> Iterator[Event]:
-        """Add image files or DICOM folders, all or none.
+    def add(self, paths: Sequence[Path], control: Control, domain: str = "") -> Iterator[Event]:
+        """Add image files or DICOM folders of one domain, all or none.
 
         Every file is read to its end before the project is touched, so that one bad file changes
         nothing.
@@ -94,9 +95,10 @@ class Session:
             When a file cannot be read or its case name is taken.
         """
         records: list[CaseRecord] = []
+        origin = {"domain": domain_name(domain)}
         for done, path in enumerate(paths):
             control.check()
-            records.append(describe(path))
+            records.append(describe(path).model_copy(update=origin))
             yield Progress(task="Reading images", done=done + 1, total=len(paths))
         self.store.add_cases(records)
 

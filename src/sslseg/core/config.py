@@ -39,7 +39,10 @@ class Parameter(BaseModel):
 
 
 class MethodInfo(BaseModel):
-    """A method as people choose it."""
+    """A method as people choose it.
+
+    `needs_domains` ones learn from labelled cases of one domain and unlabelled cases of another.
+    """
 
     model_config = ConfigDict(frozen=True)
     name: str
@@ -47,6 +50,12 @@ class MethodInfo(BaseModel):
     summary: str
     source: str
     parameters: tuple[Parameter, ...]
+    needs_domains: bool = False
+
+    @property
+    def advice(self) -> str:
+        """When to use it, in a sentence or two."""
+        return self.summary + (" Needs two domains." if self.needs_domains else "")
 
 
 class TrainRequest(BaseModel):

@@ -127,6 +127,7 @@ class Method(ABC, Generic[P_co]):
             summary=cls.summary,
             source=cls.source,
             parameters=parameters_of(cls.Params, "method"),
+            needs_domains=cls.adapts,
         )
 
     def build(self, make: Maker) -> dict[str, nn.Module]:

@@ -89,7 +89,7 @@ class World:
     def facts(self) -> list[Any]:
         """Return what identifies the images, the labels and their parts in the play."""
         inputs = [
-            (name, case.sha256, self.files[name].stat().st_size)
+            (name, case.sha256, case.domain, self.files[name].stat().st_size)
             for name, case in self.cases.items()
         ]
         return [inputs, self.kept_out]
