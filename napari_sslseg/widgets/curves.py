@@ -15,6 +15,7 @@ GROUPS = {
     "supervised": ("#6ea8ff", "supervised: on your labels"),
     "unsupervised": ("#f0a35e", "unsupervised: on everything unlabelled"),
     "critic": ("#c58af9", "critic: the discriminator's judgement"),
+    "accuracy": ("#c58af9", "critic, dashed: how often it is right; at 0.5 it knows nothing"),
 }
 DICE = "#4fbf83"
 HELD_OUT = (
@@ -27,6 +28,8 @@ KEPT = 600
 
 def group_of(term: str) -> str:
     """Return which curve a loss term belongs to."""
+    if term.endswith("accuracy"):
+        return "accuracy"
     if any(word in term for word in ("critic", "adversarial", "discriminator")):
         return "critic"
     return "supervised" if term.startswith(("supervised", "dice", "cross")) else "unsupervised"
@@ -64,7 +67,7 @@ class CurvesWidget(QWidget):
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(2)
         self._legend = QLabel(
-            " · ".join(_small(name, color) for name, (color, _) in GROUPS.items())
+            " · ".join(_small(name, GROUPS[name][0]) for name in GROUPS if name != "accuracy")
         )
         self._legend.setToolTip(
             "Parts of the loss\n" + "\n".join(words for _, words in GROUPS.values())
@@ -91,6 +94,8 @@ class CurvesWidget(QWidget):
         sums: dict[str, float] = {}
         for term, value in event.terms.items():
             sums[group_of(term)] = sums.get(group_of(term), 0.0) + value
+        if "accuracy" in sums:
+            sums["accuracy"] /= sum(group_of(term) == "accuracy" for term in event.terms)
         for name, value in sums.items():
             if name in self._series:
                 self._series[name].add(event.step, value)
@@ -107,7 +112,7 @@ class CurvesWidget(QWidget):
         self._say_dice(event)
 
     def points(self, name: str) -> tuple[list[float], list[float]]:
-        """Return the drawn points of "supervised", "unsupervised", "critic" or "dice"."""
+        """Return the drawn points of one of `GROUPS` or of "dice"."""
         series = self._series.get(name, Series())
         return series.x, series.y
 
@@ -143,7 +148,8 @@ class CurvesWidget(QWidget):
         losses, dice = self._plot(pyqtgraph), self._plot(pyqtgraph)
         dice.setYRange(0, 1, padding=0.02)
         for name, (color, _) in GROUPS.items():
-            self._curves[name] = losses.plot([], [], pen=pyqtgraph.mkPen(color, width=1.5))
+            pen = pyqtgraph.mkPen(color, width=1.5, dash=[2, 3] if name == "accuracy" else None)
+            self._curves[name] = losses.plot([], [], pen=pen)
         self._curves["dice"] = dice.plot(
             [], [], pen=pyqtgraph.mkPen(DICE, width=2), symbol="o", symbolSize=4, symbolBrush=DICE
         )

@@ -63,17 +63,19 @@ class CyCada(Method[CyCadaParams]):
 
     Hoffman et al., ICML 2018 (methods.md A6), G: source to target, F: target to source:
     L = Lsup(f(xs)) + Lsup(f(G xs)) + fool(DT(G xs)) + fool(DS(F xt)) + 10 (|xs - F G xs|_1 +
-    |xt - G F xt|_1) + CE(f'(G xs), argmax f'(xs)) + CE(f'(F xt), argmax f'(xt)) + w fool(Df(f(xt))),
-    Df telling f(G xs) from f(xt). The last but one, semantic consistency, keeps translations from
-    moving lesions. It asks the averaged teacher f', and only while the supervised loss is low:
-    who segments badly cannot judge a translation. Df pulls only while it is right more often
-    than `safeguard`; its running accuracy spans twenty steps, the paper's a hundred.
+    |xt - G F xt|_1) + CE(f'(G xs), argmax f'(xs)) + CE(f'(F xt), argmax f'(xt))
+    + w fool(Df(f(xt))), Df telling f(G xs) from f(xt). The last but one, semantic consistency,
+    keeps translations from moving lesions. It asks the averaged teacher f', and only while the
+    supervised loss is low: who segments badly cannot judge a translation. Df pulls only while it
+    is right more often than `safeguard`; its running accuracy spans twenty steps, the paper's a
+    hundred.
 
     Choices of ours: one stage instead of three, so the task learns on the detached translation;
     it keeps learning on plain source images too, since early translations are poor; no pool of
     old images and no identity term, since generators begin as identity; Df sees 5 voxels across
-    where the paper's sees one. Memory: generators are small and work at half size. All streams share one pass of the segmentor, thus batch norm's
-    statistics, which are those that prediction uses; generators have instance norm, as CycleGAN's.
+    where the paper's sees one. Memory: generators are small and work at half size. All streams
+    share one pass of the segmentor and so batch norm's statistics, which are those that prediction
+    uses; generators have instance norm, as CycleGAN's.
     """
 
     name = "cycada"

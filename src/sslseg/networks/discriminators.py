@@ -130,8 +130,7 @@ def joined(taps: Sequence[Tensor]) -> Tensor:
     Pooling commutes with the 1x1 projection that `FeatureDiscriminator` begins with.
     """
     sides = min((tap.shape[2:] for tap in taps), key=lambda size: size.numel())
-    pool = F.adaptive_avg_pool2d if len(sides) == 2 else F.adaptive_avg_pool3d
-    return torch.cat([pool(tap, tuple(sides)) for tap in taps], dim=1)
+    return torch.cat([F.interpolate(tap, size=sides, mode="area") for tap in taps], dim=1)
 
 
 def _convolution(dims: int) -> type[nn.Conv2d] | type[nn.Conv3d]:

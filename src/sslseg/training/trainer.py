@@ -70,6 +70,7 @@ class Trainer:
     training: TrainingParams
     critic_params: CriticParams
     step_count: int = 0
+    fraction: float = 0.0
     nets: dict[str, nn.Module] = field(init=False)
     optimiser: torch.optim.Optimizer = field(init=False)
     critics_optimiser: torch.optim.Optimizer | None = field(init=False)
@@ -133,6 +134,7 @@ class Trainer:
         Diverged
             When the loss was not finite for 20 steps in a row. Such steps change nothing.
         """
+        self.fraction = fraction
         seed = step_seed(self.seed, self.step_count)
         torch.manual_seed(seed)
         views = Views(torch.Generator().manual_seed(seed), self._span(), self._flips())
@@ -189,6 +191,12 @@ class Trainer:
             self.critics_optimiser.step()
         self._critics_learn(False)
         return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    @property
+    def pushed(self) -> bool:
+        """Whether any critic pushes the segmentor."""
+        riding = self.critic is not None and self.critic_params.critic_weight > 0
+        return riding or bool(critics(self.nets))
 
     def records(self) -> dict[str, Record]:
         """Return how each critic fares: the riding one as "critic", the method's by their names."""
