@@ -33,7 +33,7 @@ def diversity(predictor: Predictor, sampler: Sampler) -> float:
         Draws at least two items.
     """
     batch = sampler.batch(0).to(predictor.device, memory_format(len(predictor.patch)))
-    labels = [predictor.members(x)[0].argmax(1) for x in batch.x.split(2)]
+    labels = [predictor.members(x)[0].argmax(1) for x in torch.split(batch.x, 2)]
     shares = (torch.cat(labels) > 0).float().flatten(1).mean(1)
     return float(shares.std())
 
@@ -89,8 +89,8 @@ def _out_of_bounds(records: Mapping[str, Record], judge: str, patience: float) -
         figures = f"{name}, loss {float(record.loss):.2f}, right {record.accuracy:.0%}"
         if int(record.winning) >= patience:
             words.append(
-                f"A discriminator always wins and teaches nothing ({figures}): try critic_noise=0.1,"
-                " critic_real=0.9 or critic_loss=hinge."
+                f"A discriminator always wins and teaches nothing ({figures}): try"
+                " critic_noise=0.1, critic_real=0.9 or critic_loss=hinge."
             )
         elif int(record.losing) >= patience and name != judge:
             words.append(
