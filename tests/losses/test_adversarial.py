@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from sslseg.core.annotation import IGNORE
-from sslseg.losses.adversarial import Form, bce_logits, fooled, slope, soften, told_apart
+from sslseg.losses.adversarial import Form, bce_logits, fooled, outcome, slope, soften, told_apart
 from sslseg.losses.masked import annotated, one_hot
 
 LOGITS = torch.tensor([[[[-30.0, -2.0, 0.0, 3.0, 30.0]]]])
@@ -150,3 +150,12 @@ def test_slope_of_one_output_is_the_textbooks():
     assert found.item() == pytest.approx(80)
     found.backward()
     assert weight.grad.item() == pytest.approx(80)
+
+
+def test_the_outcome_is_counted_on_unmasked_voxels():
+    real, fake = torch.tensor([[[[1.0, -1.0, 9.0]]]]), torch.tensor([[[[-1.0, -1.0, 9.0]]]])
+    loss, told_real, told_fake = outcome(real, fake, torch.tensor([[[[1.0, 1.0, 0.0]]]]))
+    assert told_real.item() == pytest.approx(0.5, abs=1e-4)
+    assert told_fake.item() == pytest.approx(1, abs=1e-4)
+    low, high = math.log(1 + math.exp(-1)), math.log(1 + math.exp(1))
+    assert loss.item() == pytest.approx(0.5 * ((low + high) / 2 + low), rel=1e-4)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from sslseg.losses.adversarial import outcome
 from sslseg.networks.discriminators import (
     FeatureDiscriminator,
     ImageDiscriminator,
@@ -73,7 +74,7 @@ def test_a_record_is_a_running_mean():
     record = Record()
     assert record.loss.item() == pytest.approx(math.log(2))
     assert record.accuracy == 0.5
-    record.note(torch.tensor([[1.0], [1.0]]), torch.tensor([[1.0]]))
+    record.note(*outcome(torch.tensor([[1.0], [1.0]]), torch.tensor([[1.0]])))
     assert record.real.item() == pytest.approx(MEMORY * 0.5 + (1 - MEMORY) * 1)
     assert record.fake.item() == pytest.approx(MEMORY * 0.5)
     one = 0.5 * (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(1)))
@@ -84,20 +85,20 @@ def test_a_record_counts_steps_out_of_bounds_in_a_row():
     record, sure, wrong = Record(), torch.tensor([[30.0]]), torch.tensor([[-30.0]])
     nothing = torch.zeros((1, 1))
     for _ in range(5):
-        record.note(nothing, nothing)
+        record.note(*outcome(nothing, nothing))
     assert (record.steps, record.losing, record.winning) == (5, 5, 0)
     for _ in range(100):
-        record.note(sure, wrong)
+        record.note(*outcome(sure, wrong))
     assert record.losing == 0
     assert 0 < record.winning < 100
     assert record.accuracy > 0.99
-    record.note(wrong, sure)
+    record.note(*outcome(wrong, sure))
     assert record.winning == 0
 
 
 def test_a_record_forgets_what_is_not_finite():
     record = Record()
-    record.note(torch.tensor([[math.nan]]), torch.zeros((1, 1)))
+    record.note(*outcome(torch.tensor([[math.nan]]), torch.zeros((1, 1))))
     assert math.isfinite(record.loss)
     assert record.steps == 0
 

@@ -71,6 +71,16 @@ def told_apart(
     return 0.5 * weighted_mean(errors[0], w) + 0.5 * weighted_mean(errors[1], w)
 
 
+@torch.no_grad()
+def outcome(
+    d_real: Tensor, d_fake: Tensor, w: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return how a critic fared: plain cross-entropy, and shares of real and of fake told."""
+    told = (d_real > 0).float(), (d_fake <= 0).float()
+    loss = told_apart(d_real, d_fake, "cross-entropy", w=w)
+    return loss, weighted_mean(told[0], w), weighted_mean(told[1], w)
+
+
 def _score(d: Tensor) -> Tensor:
     """Return what least squares pulls to 1 and 0: the sigmoid's tangent at 0.
 

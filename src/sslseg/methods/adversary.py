@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sslseg.data.views import Views
-from sslseg.losses.adversarial import fooled, slope, soften, told_apart
+from sslseg.losses.adversarial import fooled, outcome, slope, soften, told_apart
 from sslseg.losses.masked import annotated, one_hot
 from sslseg.methods.shared import CriticParams
 from sslseg.networks.discriminators import record_of
@@ -80,7 +80,7 @@ class Adversary:
         real = real.detach().requires_grad_(penalised)
         d_real, d_fake = self._both(critic, real, fake)
         loss = told_apart(d_real, d_fake, self.params.critic_loss, self.params.critic_real, w)
-        record.note(d_real, d_fake, w)
+        record.note(*outcome(d_real, d_fake, w))
         if not learns:
             return loss.detach()
         if penalised:

@@ -7,9 +7,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from sslseg.losses.adversarial import told_apart
-from sslseg.losses.consistency import weighted_mean
-
 MEMORY = 0.95
 """Of the running means: about twenty steps."""
 
@@ -41,17 +38,12 @@ class Record(nn.Module):
             self.register_buffer(name, torch.tensor(0))
 
     @torch.no_grad()
-    def note(self, d_real: Tensor, d_fake: Tensor, w: Tensor | None = None) -> None:
-        """Add one step's logits; `w` as in the losses."""
-        means = {
-            "loss": told_apart(d_real, d_fake, "cross-entropy", w=w),
-            "real": weighted_mean((d_real > 0).float(), w),
-            "fake": weighted_mean((d_fake <= 0).float(), w),
-        }
-        if not all(bool(torch.isfinite(value)) for value in means.values()):
+    def note(self, loss: Tensor, real: Tensor, fake: Tensor) -> None:
+        """Add one step's cross-entropy and shares told; nothing where one is not finite."""
+        if not bool(torch.isfinite(torch.stack([loss, real, fake])).all()):
             return
-        for name, value in means.items():
-            self.get_buffer(name).lerp_(value.float(), 1 - MEMORY)
+        for mine, value in ((self.loss, loss), (self.real, real), (self.fake, fake)):
+            mine.lerp_(value.to(mine), 1 - MEMORY)
         self.steps += 1
         self.winning.copy_((self.winning + 1) * (self.loss < WINS))
         self.losing.copy_((self.losing + 1) * (self.loss > LOSES))
