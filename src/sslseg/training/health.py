@@ -12,8 +12,9 @@ from sslseg.inference.predictor import Predictor
 from sslseg.networks.factory import memory_format
 from sslseg.networks.record import Record
 
-PATIENCE, SHARE = 500, 0.1
-"""Steps in a row, or their share of a short run, after which a critic out of bounds is told."""
+PATIENCE, SHARE, LEAST = 500, 0.1, 50
+"""Steps in a row, or their share of a short run, after which a critic out of bounds is told; at
+least some, since every critic begins by knowing nothing."""
 
 COLLAPSED = 0.25
 """Share of the greatest diversity of a run below which predictions have become one."""
@@ -66,7 +67,7 @@ def told(
     """
     record = next((r for name, r in records.items() if name != "critic"), None)
     record = records["critic"] if record is None else record
-    bad = _out_of_bounds(records, judge, min(PATIENCE, SHARE * steps))
+    bad = _out_of_bounds(records, judge, max(LEAST, min(PATIENCE, SHARE * steps)))
     if spread is not None and spread < COLLAPSED * widest:
         bad.append(
             f"Predictions on unlabelled volumes become one (spread {spread:.3f}, was {widest:.3f}):"
@@ -94,6 +95,7 @@ def _out_of_bounds(records: Mapping[str, Record], judge: str, patience: float) -
             )
         elif int(record.losing) >= patience and name != judge:
             words.append(
-                f"A discriminator knows nothing ({figures}): try a larger critic_learning_rate."
+                f"A discriminator tells nothing apart ({figures}): try a larger"
+                " critic_learning_rate, unless there is nothing to tell."
             )
     return words
