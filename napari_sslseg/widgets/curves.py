@@ -13,6 +13,7 @@ GROUPS = {
     "supervised": ("#6ea8ff", "supervised: on your labels"),
     "unsupervised": ("#f0a35e", "unsupervised: on everything unlabelled"),
     "critic": ("#c58af9", "critic: the discriminator's judgement"),
+    "accuracy": ("#c58af9", "critic, dashed: how often it is right; at 0.5 it knows nothing"),
 }
 DICE, BASELINE = "#4fbf83", "#b9bfc9"
 HELD_OUT = (
@@ -32,6 +33,8 @@ KEPT = 600
 
 def group_of(term: str) -> str:
     """Return which curve a loss term belongs to."""
+    if term.endswith("accuracy"):
+        return "accuracy"
     if any(word in term for word in ("critic", "adversarial", "discriminator")):
         return "critic"
     return "supervised" if term.startswith(("supervised", "dice", "cross")) else "unsupervised"
@@ -64,7 +67,9 @@ class CurvesWidget(QWidget):
         self._layout = QGridLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(2)
-        self._legend = QLabel(" · ".join(small(name, color) for name, (color, _) in GROUPS.items()))
+        self._legend = QLabel(
+            " · ".join(small(name, GROUPS[name][0]) for name in GROUPS if name != "accuracy")
+        )
         self._legend.setToolTip(
             "Parts of the loss\n" + "\n".join(words for _, words in GROUPS.values())
         )
@@ -95,6 +100,8 @@ class CurvesWidget(QWidget):
         sums: dict[str, float] = {}
         for term, value in event.terms.items():
             sums[group_of(term)] = sums.get(group_of(term), 0.0) + value
+        if "accuracy" in sums:
+            sums["accuracy"] /= sum(group_of(term) == "accuracy" for term in event.terms)
         for name, value in sums.items():
             if name in self._series:
                 self._series[name].add(event.step, value)
@@ -121,7 +128,7 @@ class CurvesWidget(QWidget):
         self._comparison.setVisible(True)
 
     def points(self, name: str) -> tuple[list[float], list[float]]:
-        """Return the drawn points of a group of terms, of "dice" or of "baseline"."""
+        """Return the drawn points of one of `GROUPS`, of "dice" or of "baseline"."""
         series = self._series.get(name, Series())
         return series.x, series.y
 
@@ -157,7 +164,8 @@ class CurvesWidget(QWidget):
         losses, dice = small_plot(self), small_plot(self)
         dice.setYRange(0, 1, padding=0.08)
         for name, (color, _) in GROUPS.items():
-            self._curves[name] = losses.plot([], [], pen=pyqtgraph.mkPen(color, width=1.5))
+            pen = pyqtgraph.mkPen(color, width=1.5, dash=[2, 3] if name == "accuracy" else None)
+            self._curves[name] = losses.plot([], [], pen=pen)
         for name, color in (("baseline", BASELINE), ("dice", DICE)):
             pen = pyqtgraph.mkPen(color, width=2)
             self._curves[name] = dice.plot(

@@ -125,9 +125,11 @@ def test_short_run_reaches_full_weights(name, dims):
     """Ramps are fractions: at the end of 30 steps each term counts with its whole weight."""
     trainer = tiny_trainer(name, dims, 0.01)
     terms = trainer.step(tiny_sampler(trainer.plan), 29 / 30).terms
-    assert {*trainer.method.ramps(), "supervised", "adversarial", "critic"} <= set(terms)
-    assert trainer.critic is not None
-    assert trainer.critic.ramp()(29 / 30) == 0.01
+    assert {*trainer.method.ramps(), "supervised"} <= set(terms)
+    if not trainer.method.judge:
+        assert {"adversarial", "critic"} <= set(terms)
+        assert trainer.critic is not None
+        assert trainer.critic.ramp()(29 / 30) == 0.01
 
 
 def test_teachers_differ_from_students_and_from_nothing(name, dims):
@@ -143,7 +145,8 @@ def test_teachers_differ_from_students_and_from_nothing(name, dims):
         assert all(bool(torch.isfinite(v).all()) for v in mine.values())
         for key in (k for k in mine if k.endswith(("conv.weight", "running_mean"))):
             assert mine[key].abs().sum() > 0, key
-            assert not any(torch.equal(mine[key], theirs[key]) for theirs in students), key
+            others = [theirs[key] for theirs in students if key in theirs]
+            assert not any(torch.equal(mine[key], other) for other in others), key
 
 
 SIZES = {2: [(6, 14), (2, 2), (12, 4)], 3: [(2, 6, 10), (2, 2, 2), (12, 4, 2)]}

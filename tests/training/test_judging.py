@@ -14,6 +14,7 @@ from engine_worlds import (
     tiny_plan,
     tiny_sampler,
     tiny_trainer,
+    tiny_views,
 )
 from torch import nn
 
@@ -66,7 +67,7 @@ def test_the_critic_skips_a_batch_without_truth():
     before = trainer.state()
     batch = tiny_batch(2)
     nothing = torch.full_like(batch.y, IGNORE)
-    assert trainer.critic.learn(torch.randn((4, 3, 8, 6)), nothing) is None
+    assert trainer.critic.learn(torch.randn((4, 3, 8, 6)), nothing, tiny_views(), 0.5) is None
     assert all(torch.equal(before[key], value) for key, value in trainer.state().items())
 
 
@@ -75,7 +76,7 @@ def test_the_critic_knows_nothing_where_truth_equals_prediction():
     trainer = tiny_trainer("supervised")
     y = torch.randint(0, 3, (2, 8, 6))
     logits = 30.0 * nn.functional.one_hot(y, 3).movedim(-1, 1).float()
-    losses = [trainer.critic.learn(logits, y) for _ in range(20)]
+    losses = [trainer.critic.learn(logits, y, tiny_views(), 0.5) for _ in range(20)]
     assert min(losses) >= np.log(2) - 1e-3
 
 
@@ -85,7 +86,7 @@ def test_the_critic_learns_to_tell_wrong_predictions():
     y = torch.zeros((2, 8, 6), dtype=torch.long)
     logits = torch.zeros((2, 3, 8, 6))
     logits[:, 1] = 5
-    losses = [trainer.critic.learn(logits, y) for _ in range(30)]
+    losses = [trainer.critic.learn(logits, y, tiny_views(), 0.5) for _ in range(30)]
     assert losses[-1] < 0.5 < losses[0]
 
 

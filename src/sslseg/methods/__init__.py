@@ -9,7 +9,7 @@ from functools import cache
 from sslseg.core.errors import SslsegError
 from sslseg.methods.base import Method, MethodParams
 
-NOT_METHODS = {"base", "catalogue", "ensemble", "parameters", "shared"}
+NOT_METHODS = {"adversary", "base", "catalogue", "ensemble", "parameters", "shared"}
 
 
 @cache

@@ -112,6 +112,8 @@ class Method(ABC, Generic[P_co]):
     """Which networks it can use: slices with neighbours or boxes, or boxes alone."""
     adapts: ClassVar[bool] = False
     """Whether it needs two domains: labelled items of one, unlabelled items of the other."""
+    judge: ClassVar[str] = ""
+    """Its own pixel critic that gives the confidence layer, instead of the riding one."""
     Params: ClassVar[type[MethodParams]] = MethodParams
 
     def __init__(self, params: P_co, critic: CriticParams | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sslseg.core.annotation import SliceState
@@ -24,6 +24,7 @@ from sslseg.data.domains import target_cases
 from sslseg.data.preprocessing import prepare_all
 from sslseg.data.project import HeldOutSlice, ProjectData, coverage
 from sslseg.data.sampling import Sampler
+from sslseg.inference.predictor import Predictor
 from sslseg.methods import find
 from sslseg.methods.base import Method, MethodParams
 from sslseg.methods.shared import TrainingParams
@@ -31,12 +32,16 @@ from sslseg.storage.arrays import write_atomic
 from sslseg.storage.store import ProjectStore
 from sslseg.training import model
 from sslseg.training.device import Device, choose
+from sslseg.training.health import NO_CONFIDENCE, diversity, told
 from sslseg.training.loop import REFIT_FROM, Job, Schedule
 from sslseg.training.planner import Plan, default_minutes, make_plan
 from sslseg.training.trainer import Trainer
 from sslseg.training.validation import critic_health, slice_dice
 
 Preview = Callable[[Trainer, model.ModelFacts], PredictionReady | None]
+
+ITEMS_TO_COMPARE = 8
+"""Unlabelled patches, the same each time, that show whether predictions become one."""
 
 
 @dataclass
@@ -76,6 +81,7 @@ class Round:
     health: CriticHealth = field(init=False, default_factory=CriticHealth)
     before: str | None = field(init=False, default=None)
     _data: ProjectData | None = field(init=False, default=None)
+    _widest: float = field(init=False, default=0.0)
     _joined: bool = field(init=False, default=False)
     _free: set[str] | None = field(init=False, default=None)
 
@@ -228,18 +234,28 @@ class Round:
         ]
 
     def _judge(self, data: ProjectData) -> list[Validated | CriticJudged]:
-        if self.trainer.critic is None:
+        records = self.trainer.records()
+        if not records:
             return []
-        seed = self.request.seed
-        unseen = data.validation_sampler(self.plan.patches, seed)
-        sampler = unseen or data.annotated_sampler(self.plan.patches, seed)
-        self.health = critic_health(
-            self.trainer.predictor(),
-            sampler,
-            self.plan.network.classes,
-            held_out=unseen is not None,
-        )
+        predictor, seed = self.trainer.predictor(), self.request.seed
+        health = CriticHealth(words=NO_CONFIDENCE)
+        if predictor.critic is not None:
+            unseen = data.validation_sampler(self.plan.patches, seed)
+            sampler = unseen or data.annotated_sampler(self.plan.patches, seed)
+            health = critic_health(
+                predictor, sampler, self.plan.network.classes, held_out=unseen is not None
+            )
+        judge = self.trainer.method.judge or "critic"
+        steps = self.trainer.step_count / max(self.trainer.fraction, 1e-6)
+        spread = self._spread(predictor, data) if self.trainer.pushed else None
+        self.health = told(health, records, judge, steps, spread, self._widest)
+        self._widest = max(self._widest, spread or 0.0)
         return [CriticJudged(run=self.run, step=self.trainer.step_count, health=self.health)]
+
+    def _spread(self, predictor: Predictor, data: ProjectData) -> float:
+        """Return how diverse predictions on unlabelled items are: the target's in adaptation."""
+        plan = replace(self.plan.patches, labelled=0, unlabelled=ITEMS_TO_COMPARE)
+        return diversity(predictor, data.annotated_sampler(plan, self.request.seed))
 
     def _save(self) -> str:
         folder = self.store.path / "runs" / self.run

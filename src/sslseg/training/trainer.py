@@ -16,8 +16,9 @@ from sslseg.inference.predictor import Predictor
 from sslseg.losses.ramps import poly
 from sslseg.methods.base import Method, MethodParams, StepOutput, critics, optimised
 from sslseg.methods.shared import CriticParams, TrainingParams
-from sslseg.networks.discriminators import PixelDiscriminator
+from sslseg.networks.discriminators import PixelDiscriminator, record_of
 from sslseg.networks.factory import Maker, memory_format
+from sslseg.networks.record import Record
 from sslseg.networks.unet import Encoder
 from sslseg.training.critic import RidingCritic
 from sslseg.training.device import Device
@@ -69,6 +70,7 @@ class Trainer:
     training: TrainingParams
     critic_params: CriticParams
     step_count: int = 0
+    fraction: float = 0.0
     nets: dict[str, nn.Module] = field(init=False)
     optimiser: torch.optim.Optimizer = field(init=False)
     critics_optimiser: torch.optim.Optimizer | None = field(init=False)
@@ -90,7 +92,8 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(
             self.device.torch.type, enabled=self.device.amp is torch.float16
         )
-        self.critic = self._make_critic() if self.critic_params.critic else None
+        rides = self.critic_params.critic and not self.method.judge
+        self.critic = self._make_critic() if rides else None
 
     def _make_optimiser(self) -> torch.optim.Optimizer:
         rates = self.method.rates()
@@ -108,7 +111,9 @@ class Trainer:
         return torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99)) if parameters else None
 
     def _make_critic(self) -> RidingCritic:
-        net = PixelDiscriminator(self.plan.network.dims, self.plan.network.classes)
+        spectral = self.critic_params.critic_spectral_norm
+        network = self.plan.network
+        net = PixelDiscriminator(network.dims, network.classes, spectral=spectral)
         net = net.to(self.device.torch)
         rate = self.critic_params.critic_learning_rate
         optimiser = torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.99))
@@ -129,6 +134,7 @@ class Trainer:
         Diverged
             When the loss was not finite for 20 steps in a row. Such steps change nothing.
         """
+        self.fraction = fraction
         seed = step_seed(self.seed, self.step_count)
         torch.manual_seed(seed)
         views = Views(torch.Generator().manual_seed(seed), self._span(), self._flips())
@@ -145,7 +151,7 @@ class Trainer:
             terms = dict(out.terms)
             ramps = self.method.ramps()
             if self.critic is not None and self.critic.ramp()(fraction) > 0:
-                terms["adversarial"] = self.critic.adversarial(out.logits)
+                terms["adversarial"] = self.critic.adversarial(out.logits, views, fraction)
                 ramps = {**ramps, "adversarial": self.critic.ramp()}
         weighted = {n: t * (ramps[n](fraction) if n in ramps else 1.0) for n, t in terms.items()}
         counted = self._descend(torch.stack([t.float() for t in weighted.values()]).sum())
@@ -159,13 +165,22 @@ class Trainer:
         return StepReport(report, rate)
 
     def _teach_critics(self, out: StepOutput, views: Views, fraction: float) -> dict[str, float]:
-        """Let the riding critic and the method's own ones learn; return their losses."""
-        report: dict[str, float] = {}
-        if self.critic is not None and self.critic.due(self.step_count):
-            loss = self.critic.learn(out.logits, out.y)
-            report |= {} if loss is None else {"critic": loss}
+        """Let the critics learn; return their losses, and how often each is right."""
+        report = self._teach_riding(out, views, fraction) | self._teach_own(out, views, fraction)
+        records = self.records()
+        right = {f"{n}_accuracy": records[n].accuracy for n in report if n in records}
+        return report | right
+
+    def _teach_riding(self, out: StepOutput, views: Views, fraction: float) -> dict[str, float]:
+        if self.critic is None or not self.critic.due(self.step_count):
+            return {}
+        loss = self.critic.learn(out.logits, out.y, views, fraction)
+        return {} if loss is None else {"critic": loss}
+
+    def _teach_own(self, out: StepOutput, views: Views, fraction: float) -> dict[str, float]:
+        """Let the method's own critics learn."""
         if self.critics_optimiser is None or not out.kept:
-            return report
+            return {}
         kept = {name: tensor.detach() for name, tensor in out.kept.items()}
         self._critics_learn(True)
         losses = self.method.critic_step(kept, views, self.nets, fraction)
@@ -175,7 +190,26 @@ class Trainer:
             total.backward()  # type: ignore[no-untyped-call]
             self.critics_optimiser.step()
         self._critics_learn(False)
-        return report | {name: float(loss.detach()) for name, loss in losses.items()}
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    @property
+    def pushed(self) -> bool:
+        """Whether any critic pushes the segmentor."""
+        riding = self.critic is not None and self.critic_params.critic_weight > 0
+        return riding or bool(critics(self.nets))
+
+    def records(self) -> dict[str, Record]:
+        """Return how each critic fares: the riding one as "critic", the method's by their names."""
+        nets = critics(self.nets)
+        nets |= {} if self.critic is None else {"critic": self.critic.net}
+        return {name: record_of(net) for name, net in nets.items()}
+
+    @property
+    def judge(self) -> nn.Module | None:
+        """The pixel critic whose belief is the confidence layer; None without one."""
+        if self.method.judge:
+            return self.nets[self.method.judge]
+        return None if self.critic is None else self.critic.net
 
     def _critics_learn(self, learning: bool) -> None:
         """Switch the gradients of the method's critics: off in the segmentor's step."""
@@ -264,10 +298,10 @@ class Trainer:
         """Return a predictor with the networks as they are now, in eval mode."""
         for net in self.nets.values():
             net.eval()
-        plan = self.plan
+        plan, judge = self.plan, self.judge
         return Predictor(
             members=lambda x: self.method.members(self.nets, x),
-            critic=None if self.critic is None else self.critic.net.eval(),
+            critic=None if judge is None else judge.eval(),
             classes=plan.network.classes,
             axis=plan.axis,
             context=plan.context,
