@@ -50,3 +50,18 @@ def test_example_runs_as_it_stands(tmp_path: Path) -> None:
     )
     assert len(list((tmp_path / "project" / "masks").glob("*.nii.gz"))) == 8
     assert "sample_0" in told.stdout
+
+
+@pytest.mark.slow
+def test_a_method_outside_the_package_trains_and_is_found_again(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    told = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "my_method.py"), str(project), "0.05"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(list((project / "masks").glob("*.nii.gz"))) == 8
+    assert "'doubt': " in told.stdout
+    (run,) = (project / "runs").iterdir()
+    assert run.name.endswith("-my-decided")

@@ -48,7 +48,7 @@ class UniMatch(Method[UniMatchParams]):
 
     name = "unimatch"
     family = "Consistency"
-    summary = "Confident labels of a calm view teach three disturbed ones; about three times slower."
+    summary = "Confident labels of a calm view teach three disturbed ones; slow."
     source = "Yang et al., CVPR 2023"
     Params = UniMatchParams
 

@@ -35,7 +35,8 @@ class Urpc(Method[UrpcParams]):
     pbar the mean over scales, D_s = sum_c pbar_c ln(pbar_c / p_sc) is how far a scale is from the
     mean and exp(-D_s) how far it is believed: L = mean_s [ sum_v exp(-D_s) (p_s - pbar)^2 /
     sum_v exp(-D_s) + mean_v D_s ], over voxels that nobody annotated. All scales are supervised
-    alike. One pass gives the doubt for nothing: the members' disagreement is the mean of D_s.
+    alike. One pass gives the doubt for nothing: the scales are members, and their mutual
+    information is the mean of D_s with its two sides exchanged.
     """
 
     name = "urpc"
