@@ -119,6 +119,18 @@ def test_one_teacher_follows_at_a_time():
         assert follow(method, networks, step, step / 40) == {f"teacher_{turn + 1}"}
 
 
+def test_each_teacher_keeps_the_pace_of_one_that_follows_always():
+    """The share of the old weights after two steps, one of them its own: decay^2."""
+    method = make_method("ad-mt", ema_decay=0.9)
+    networks = nets(nn.Linear(1, 1), nn.Linear(1, 1), nn.Linear(1, 1))
+    for name, value in (("teacher_1", 1.0), ("teacher_2", 1.0), ("student", 0.0)):
+        nn.init.constant_(networks[name].weight, value)
+    fraction = fraction_of(0)
+    method.after_step(networks, 1000, fraction)
+    assert networks["teacher_1"].weight.item() == pytest.approx(0.81)
+    assert networks["teacher_2"].weight.item() == 1
+
+
 def test_statistics_of_batch_norm_follow_too():
     torch.manual_seed(0)
     method = make_method("ad-mt")

@@ -37,7 +37,7 @@ class Fork(nn.Module):
 
     def __init__(self, make: Maker) -> None:
         super().__init__()
-        net = make()
+        net = make(upsample="transposed")
         self.encoder = net.encoder
         others = [make.decoder(upsample=how) for how in ("linear", "nearest")]
         self.decoders = nn.ModuleList([net.decoder, *others])
