@@ -94,11 +94,11 @@ class SegmentationDock(QWidget):
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(8, 4, 8, 4)
         layout.setSpacing(4)
-        layout.addWidget(Section("Cases", self.cases), 2)
-        layout.addWidget(Section("Label", self.annotate))
+        layout.addWidget(Section("Cases", self.cases, beside=self.cases.title), 1)
+        layout.addWidget(Section("Label", self.annotate, beside=self.annotate.place))
         layout.addWidget(Section("Train", self.train))
         layout.addWidget(Section("Look", self.look))
-        layout.addWidget(Section("Next", self.suggestions), 3)
+        layout.addWidget(Section("Next", self.suggestions), 1)
         layout.addWidget(self.finish)
         layout.addWidget(self.status)
         scroll = QScrollArea()
@@ -116,6 +116,7 @@ class SegmentationDock(QWidget):
         handlers = {
             "C": weak(self.annotate.complete),
             "A": weak(self.annotate.accept),
+            "E": weak(self.annotate.extend),
             "N": weak(self.suggestions.go_next),
             "P": weak(self.look.toggle_prediction),
             "U": weak(self.look.toggle_uncertainty),

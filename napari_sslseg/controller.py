@@ -86,7 +86,7 @@ class Controller:
         self.saved_at: float | None = None
         self._runner = make_runner()
         self._status = self._runner.status
-        self._bridge = Bridge(self._jobs, self.report)
+        self._bridge = Bridge(self._jobs, self.report, lambda: self.view.drawing)
         self._bridge.start()
         self._fresh: set[str] | None = None
         self._asked: Counter[str] = Counter()
@@ -198,6 +198,7 @@ class Controller:
         self.view.slices.set_plane(suggestion.plane)
         self.view.slices.go_to(suggestion.plane, suggestion.slice)
         self.view.layers.activate_brush()
+        self.view.point_at(suggestion.box)
         self.queue.changed.emit()
 
     def next_suggestion(self) -> bool:

@@ -7,6 +7,7 @@ is on disk and compares; events only decide how soon.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_sslseg.bridge import stop_timer
-from sslseg.core.annotation import Annotation, SliceState
+from sslseg.core.annotation import BACKGROUND, Annotation, SliceState
 from sslseg.core.errors import SslsegError
 from sslseg.core.geometry import Plane, take_slice
 
@@ -30,6 +31,9 @@ Coordinates = npt.NDArray[np.intp]
 
 PAINT_MS, CHANGE_MS, WATCH_MS = 20, 80, 1000
 """How long after a stroke, after any other change on the screen, and in any case."""
+
+STROKE_S = 0.3
+"""Seconds after a change on the screen in which a stroke is thought to go on."""
 
 _CHUNK = 16
 
@@ -69,9 +73,12 @@ class LabelsAdapter:
         Tells the plane on the screen.
     save : callable
         Writes ``{slice: (labels (H, W) uint8, state)}`` of one plane durably, or raises.
+
+    Emits `written` when slices and their states are on disk, and `failed` when they could not be.
     """
 
     failed = Signal(Exception)
+    written = Signal()
 
     def __init__(
         self,
@@ -84,6 +91,7 @@ class LabelsAdapter:
         self._shadow = np.array(annotation.labels, np.uint8)
         self._states = dict(annotation.states)
         self.failing = False
+        self._changed_at = -STROKE_S
         self._soon = QTimer()
         self._soon.setSingleShot(True)
         self._watch = QTimer()
@@ -93,10 +101,32 @@ class LabelsAdapter:
         self._watch.start()
         layer.events.paint.connect(self._painted)
         layer.events.set_data.connect(self._refreshed)
+        layer.events.labels_update.connect(self._stamped)
+
+    @property
+    def drawing(self) -> bool:
+        """Whether the layer changes on the screen: a stroke, or leafing through slices."""
+        return time.monotonic() - self._changed_at < STROKE_S
 
     def state(self, plane: Plane, index: int) -> SliceState:
         """Return the state of a slice."""
         return self._states.get((plane, index), SliceState.NONE)
+
+    def known(self, plane: Plane) -> dict[int, npt.NDArray[np.uint8]]:
+        """Return the classes ``(H, W)`` of the slices of a plane that say something of them.
+
+        Those are the complete ones, and of the partial ones those with a class on them; painted
+        background is 0 like the rest.
+        """
+        self.flush()
+        found = {}
+        for (other, index), state in self._states.items():
+            if other is plane and state is not SliceState.NONE:
+                labels = self._labels(plane, index)
+                labels[labels == BACKGROUND] = 0
+                if state is SliceState.COMPLETE or labels.any():
+                    found[index] = labels
+        return found
 
     def set_complete(self, plane: Plane, index: int, complete: bool) -> None:
         """Say that every unpainted voxel of a slice is background, or take it back."""
@@ -121,6 +151,7 @@ class LabelsAdapter:
         stop_timer(self._watch)
         self._layer.events.paint.disconnect(self._painted)
         self._layer.events.set_data.disconnect(self._refreshed)
+        self._layer.events.labels_update.disconnect(self._stamped)
 
     def _empty_crossed(self, voxels: Coordinates) -> bool:
         """Take back "partial" from slices of any plane that a change across them emptied."""
@@ -155,14 +186,20 @@ class LabelsAdapter:
         for index, (labels, state) in slices.items():
             take_slice(self._shadow, plane, index)[:] = labels
             self._states[plane, index] = state
+        self.written.emit()
         return True
 
+    def _stamped(self, event: Any = None) -> None:
+        self._changed_at = time.monotonic()
+
     def _painted(self, event: Any = None) -> None:
+        self._stamped()
         self.flush()
         # Some edits tell before they write (`data_setitem` does), so look again.
         self._hurry(PAINT_MS)
 
     def _refreshed(self, event: Any = None) -> None:
+        self._stamped()
         self._hurry(CHANGE_MS)
 
     def _hurry(self, milliseconds: int) -> None:

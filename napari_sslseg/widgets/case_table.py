@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from psygnal import Signal
 from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
-from qtpy.QtGui import QColor, QKeyEvent, QPainter
+from qtpy.QtGui import QColor, QKeyEvent, QPainter, QResizeEvent
 from qtpy.QtWidgets import (
     QHeaderView,
     QStyledItemDelegate,
@@ -80,17 +80,21 @@ class CaseTable(QTableWidget):
         self.cellActivated.connect(self._choose)
 
     def set_value(self, summaries: Iterable[CaseSummary], shown: str | None) -> None:
-        """Show these cases, `shown` selected."""
-        self._rows = rows = tuple(summaries)
-        self.setRowCount(len(rows))
-        for row, summary in enumerate(rows):
-            self._fill(row, summary)
-        names = [summary.name for summary in rows]
-        if shown in names:
-            self.selectRow(names.index(shown))
-        else:
-            self.clearSelection()
+        """Show these cases, `shown` selected; only rows that changed are written anew."""
+        before, self._rows = self._rows, tuple(summaries)
+        self.setRowCount(len(self._rows))
+        for row, summary in enumerate(self._rows):
+            if row >= len(before) or summary != before[row]:
+                self._fill(row, summary)
+        self._select(shown)
         self.filter(self._filter)
+
+    def _select(self, shown: str | None) -> None:
+        names = [summary.name for summary in self._rows]
+        if shown not in names:
+            self.clearSelection()
+        elif self.selectedIndexes() == [] or self.currentRow() != names.index(shown):
+            self.selectRow(names.index(shown))
 
     def filter(self, words: str) -> None:
         """Show only cases whose name or state contains `words`."""
@@ -99,6 +103,12 @@ class CaseTable(QTableWidget):
         for row in range(self.rowCount()):
             summary = self._rows[row]
             self.setRowHidden(row, wanted not in f"{summary.name} {summary.state}".lower())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep the case on the screen in sight, and the cases above it where there is room."""
+        super().resizeEvent(event)
+        self.scrollToTop()
+        self.scrollTo(self.currentIndex())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Leave letters and digits to the viewer's shortcuts; move with the arrow keys."""

@@ -141,7 +141,7 @@ class CurvesWidget(QWidget):
         import pyqtgraph
 
         losses, dice = self._plot(pyqtgraph), self._plot(pyqtgraph)
-        dice.setYRange(0, 1, padding=0.02)
+        dice.setYRange(0, 1, padding=0.08)
         for name, (color, _) in GROUPS.items():
             self._curves[name] = losses.plot([], [], pen=pyqtgraph.mkPen(color, width=1.5))
         self._curves["dice"] = dice.plot(
@@ -158,12 +158,13 @@ class CurvesWidget(QWidget):
 
     def _plot(self, graph: pyqtgraph) -> pyqtgraph.PlotWidget:
         plot = graph.PlotWidget(self, background=None)
-        plot.setFixedHeight(96)
+        plot.setFixedHeight(88)
         plot.setMinimumWidth(60)
         plot.setMenuEnabled(False)
         plot.setMouseEnabled(x=False, y=False)
         plot.hideButtons()
         plot.getAxis("left").setWidth(30)
+        plot.getAxis("bottom").setHeight(18)
         for axis in ("left", "bottom"):
             plot.getAxis(axis).setTextPen("#a7adb8")
             plot.getAxis(axis).setPen("#5a606b")

@@ -7,11 +7,11 @@ from pathlib import Path
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_sslseg.controller import Controller
 from napari_sslseg.widgets.case_table import CaseTable
@@ -23,12 +23,12 @@ IMAGES = "Volumes (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd);;All files (*)"
 
 
 class ProjectWidget(QWidget):
-    """Open, make and fill projects; choose a case."""
+    """Open, make and fill projects; choose a case. `title` is placed by the dock."""
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._controller = controller
-        self._title = QLabel("No project open")
+        self.title = QElidingLabel()
         self._new = button("New…", "Make a project: a folder, and what to segment", "new_project")
         self._open = button("Open…", "Open a project folder", "open_project")
         self._add = button(
@@ -65,11 +65,10 @@ class ProjectWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addWidget(self._title)
         layout.addLayout(buttons)
         layout.addLayout(finder)
         layout.addWidget(self.table, 1)
-        self.table.setMinimumHeight(110)
+        self.table.setMinimumHeight(96)
 
     def _connect(self) -> None:
         self._new.clicked.connect(self._ask_new)
@@ -135,12 +134,12 @@ class ProjectWidget(QWidget):
         store, shown = self._controller.store, self._controller.view.case
         summaries = self._controller.worklist.summaries
         if store is None:
-            self._title.setText("<b>No project open</b>: New, Open, or File, Open Sample")
+            self.title.setText("none is open: New, Open, or File, Open Sample")
         else:
             locked = " · read-only" if store.read_only else ""
             done = f"{len(self._controller.worklist.done())} of {len(summaries)} done"
-            self._title.setText(f"<b>{store.path.name}</b> · {done}{locked}")
-            self._title.setToolTip(str(store.path))
+            self.title.setText(f"{store.path.name} · {done}{locked}")
+            self.title.setToolTip(str(store.path))
         writable = store is not None and not store.read_only
         self._add.setEnabled(writable)
         self._folder.setEnabled(writable)

@@ -32,7 +32,7 @@ class StatusLine(QLabel):
         self.setToolTip("Where the model is computed, what the engine does, and your last save")
         self._timer = QTimer(self)
         self._timer.setInterval(1000)
-        self._timer.timeout.connect(self.refresh)
+        self._timer.timeout.connect(self._grow_older)
         self._timer.start()
         controller.status_changed.connect(self.refresh)
         controller.saved.connect(self.refresh)
@@ -43,6 +43,10 @@ class StatusLine(QLabel):
         status = self._controller.status
         parts = [status.device, _state(status), self._saved()]
         self.setText(" · ".join(part for part in parts if part))
+
+    def _grow_older(self) -> None:
+        if not self._controller.view.drawing:  # each new word has the whole window drawn anew
+            self.refresh()
 
     def _saved(self) -> str:
         if self._controller.unsaved:

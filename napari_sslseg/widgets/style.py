@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 PILLS = {
     "none": ("#3d4148", "#c9ced6"),
@@ -76,6 +84,8 @@ class Pill(QLabel):
 
     def set_value(self, state: str) -> None:
         """Show a state."""
+        if state == self.text():
+            return  # a new style sheet costs milliseconds, even if it says the same
         back, text = PILLS[state]
         self.setText(state)
         self.setStyleSheet(
@@ -86,7 +96,8 @@ class Pill(QLabel):
 class Section(QFrame):
     """A part of the dock: a heading that folds it, and its content.
 
-    With `aside` true the heading is left to the caller, to stand beside another one.
+    What is `beside` the heading stays when the part is folded. With `aside` true the heading is
+    left to the caller, to stand beside another one.
     """
 
     def __init__(
@@ -95,6 +106,7 @@ class Section(QFrame):
         content: QWidget,
         parent: QWidget | None = None,
         *,
+        beside: QWidget | None = None,
         folded: bool = False,
         aside: bool = False,
     ) -> None:
@@ -102,19 +114,29 @@ class Section(QFrame):
         self.content = content
         self.head = _heading()
         self._title = title
+        self._folds = self if aside else content
         self.head.toggled.connect(self._fold)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         if not aside:
-            layout.addWidget(self.head)
+            layout.addLayout(_row(self.head, beside))
         layout.addWidget(content)
         self.head.setChecked(not folded)
         self._fold(not folded)
 
     def _fold(self, open_: bool) -> None:
         self.head.setText(("▾  " if open_ else "▸  ") + self._title)
-        self.content.setVisible(open_)
+        self._folds.setVisible(open_)
+
+
+def _row(head: QPushButton, beside: QWidget | None) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setSpacing(10)
+    row.addWidget(head, 0 if beside else 1)
+    if beside is not None:
+        row.addWidget(beside, 1)
+    return row
 
 
 def _heading() -> QPushButton:

@@ -24,6 +24,7 @@ from sslseg.core.geometry import Plane
 from sslseg.runner.launch import new_log
 from sslseg.runner.perform import plain_words
 from sslseg.storage import schema
+from sslseg.suggest.strategies import ADDITIONS, AUTO, STRATEGIES
 from sslseg.terminal import Follower, stoppable, table
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ Minutes = Annotated[float | None, typer.Option(min=0.001, help="How long to trai
 Steps = Annotated[int | None, typer.Option(min=1, help="How many optimiser updates to make.")]
 Seed = Annotated[int, typer.Option(help="The number that every random draw follows from.")]
 Method = Annotated[str | None, typer.Option(help="A name from `sslseg methods`.")]
+STRATEGY_HELP = (
+    "; ".join(f"{each.name}: {each.summary}" for each in STRATEGIES.values())
+    + ". Can be added, as in uncertainty+power+cost: "
+    + "; ".join(f"+{each.name}: {each.summary}" for each in ADDITIONS.values())
+    + "."
+)
 
 
 class Failure(Exception):
@@ -143,14 +150,14 @@ def predict(
 def suggest(
     project: Project,
     count: Annotated[int, typer.Option(min=1, help="How many slices.")] = 10,
-    strategy: Annotated[str, typer.Option(help="How to choose them.")] = "auto",
+    strategy: Annotated[str, typer.Option(help=f"How to choose them. {STRATEGY_HELP}")] = AUTO,
     as_json: Json = False,
 ) -> None:
     """Say which slices to label next, best first, and why."""
     with _opened(project, read_only=True) as session:
         found = session.suggest(count, strategy)
     lines = [f"{s.case}  {s.plane} {s.slice}  {s.score:.3f}  {s.reason}" for s in found]
-    _result([s.model_dump(mode="json") for s in found], "\n".join(lines), as_json)
+    _result([s.model_dump(mode="json", exclude={"box"}) for s in found], "\n".join(lines), as_json)
 
 
 @app.command()
@@ -173,7 +180,7 @@ def simulate(
     labels: Annotated[Path, typer.Option(help="A label file per case, named like its image.")],
     rounds: Annotated[int, typer.Option(min=1, help="How often to label and train.")],
     slices: Annotated[int, typer.Option(min=1, help="Slices labelled in each round.")],
-    strategy: Annotated[str, typer.Option(help="How the slices are chosen.")] = "auto",
+    strategy: Annotated[str, typer.Option(help="As `sslseg suggest` knows them.")] = AUTO,
     method: Method = None,
     minutes: Minutes = None,
     steps: Steps = None,

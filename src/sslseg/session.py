@@ -226,8 +226,8 @@ class Session:
             saw_held_out=facts.saw_held_out,
             critic=facts.critic,
         )
-        prediction = to_native(maps, record.geometry.shape, info)
-        scores = slice_scores(prediction, record.geometry.spacing)
+        prediction = to_native(maps, record.geometry.shape, info, islands=facts.plan.islands)
+        scores = slice_scores(prediction, record.geometry.spacing, prepared.image)
         folder = arrays.save_prediction(self.store.path, prediction, scores)
         return PredictionReady(case=name, version=info.version, folder=str(folder))
 

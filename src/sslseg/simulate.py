@@ -31,13 +31,8 @@ from sslseg.storage.images import case_name, is_image, read_labels
 from sslseg.storage.schema import DATABASE
 from sslseg.storage.store import ProjectStore
 from sslseg.suggest.acquisition import outline_mm
+from sslseg.suggest.cost import drawing_seconds
 from sslseg.terminal import Summary
-
-SECONDS_PER_SLICE = 8.0
-"""To find a slice, look at it and mark it complete."""
-
-SECONDS_PER_MM = 0.15
-"""To trace one mm of outline. Both are estimates for comparing strategies, not measurements."""
 
 AUTHOR = "simulated annotator"
 Labels = npt.NDArray[np.uint8]
@@ -223,7 +218,7 @@ def _annotation_seconds(session: Session, keys: tuple[SliceKey, ...]) -> float:
         alone = np.expand_dims(labels, key.plane.axis)
         spacing = session.store.case(key.case).geometry.spacing
         outline = float(outline_mm(alone, key.plane, spacing)[0])
-        seconds += SECONDS_PER_SLICE + SECONDS_PER_MM * outline
+        seconds += float(drawing_seconds(outline))
     return round(seconds, 1)
 
 

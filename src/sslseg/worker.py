@@ -9,9 +9,11 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -42,6 +44,8 @@ from sslseg.runner.launch import thread_count
 from sslseg.runner.perform import perform
 
 LAST_SECONDS = 6.0
+NICE = 10
+AUTOGROUP = Path("/proc/self/autogroup")
 
 
 class WorkSession(Protocol):
@@ -286,7 +290,20 @@ def settle_in() -> None:
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
-        os.nice(10)
+        os.nice(NICE)
+        _make_way_for_other_sessions()
+
+
+def _make_way_for_other_sessions() -> None:
+    """Give this process's session less of the processor where time is shared out by session.
+
+    With Linux's autogroups (sched(7)) each session has the same share, however busy, and "nice"
+    counts within a session only. A worker leads a session of its own, so the viewer would have to
+    wait for it in spite of its niceness. A session that others share is left alone.
+    """
+    if sys.platform == "linux" and os.getsid(0) == os.getpid():
+        with suppress(OSError):  # a system without autogroups has nothing to mend
+            AUTOGROUP.write_text(str(NICE))
 
 
 def _greet() -> WorkerReady:

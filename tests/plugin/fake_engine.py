@@ -42,6 +42,8 @@ from sslseg.storage.images import read_volume
 from sslseg.storage.store import ProjectStore
 
 HEALTH = CriticHealth(auc=0.81, healthy=True, words="Confidence can be used (AUC 0.81).")
+BOX = (4, 9, 5, 11)
+"""Rows and columns that every suggestion is about."""
 
 
 class FakeRunner:
@@ -195,6 +197,7 @@ class FakeRunner:
                 score=1.0 / (1 + i),
                 reason="teacher and student disagree about capsule; 14 mm from the nearest "
                 "labelled slice",
+                box=BOX,
             )
             for i in range(count)
         ]

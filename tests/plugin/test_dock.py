@@ -17,7 +17,7 @@ from sslseg.storage.store import ProjectStore
 NAMES = [
     *("new_project", "open_project", "add_images", "case_list", "complete_slice"),
     *("accept_prediction", "train", "stop", "method", "minutes", "next_suggestion"),
-    *("suggestion_list", "export"),
+    *("suggestion_list", "export", "extend_neighbour"),
 ]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
@@ -42,6 +43,9 @@ class Predictor:
         Where windows are computed; results are gathered on the CPU.
     amp : torch.dtype or None
         Mixed-precision type.
+    shifts : sequence of int
+        Every window is also predicted moved by so many voxels, and the results are averaged; 0
+        is where it is. Strided networks answer differently to an image that moved a little.
     """
 
     members: Members
@@ -52,6 +56,7 @@ class Predictor:
     patch: tuple[int, ...]
     device: torch.device
     amp: torch.dtype | None
+    shifts: tuple[int, ...] = (0,)
 
     def volume(self, image: npt.NDArray[np.float16], control: Control) -> Maps:
         """Return the maps of a whole case ``(X, Y, Z)``.
@@ -140,8 +145,24 @@ class Predictor:
         x = patch.contiguous(memory_format=memory_format(patch.ndim - 2))
         enabled = self.amp is not None
         with torch.autocast(self.device.type, self.amp, enabled=enabled):
-            found = self.members(x)
-            parts = [*found]
+            parts = self._averaged(x)
             if self.critic is not None:
-                parts.append(self.critic(found[0]).float())
+                parts.append(self.critic(parts[0]).float())
         return torch.cat([part.float() for part in parts], dim=1)
+
+    def _averaged(self, x: Tensor) -> list[Tensor]:
+        """Return the members' mean over all shifts; voxels that moved out count the others."""
+        layout = memory_format(x.ndim - 2)
+        total: list[Tensor] = []
+        count = torch.zeros((1, 1, *x.shape[2:]), device=x.device)
+        for shift in self.shifts:
+            every = (slice(None), slice(None))
+            came = (*every, *(slice(shift, None) for _ in x.shape[2:]))
+            went = (*every, *(slice(0, side - shift) for side in x.shape[2:]))
+            moved = F.pad(x, (0, shift) * (x.ndim - 2), mode="replicate")[came]
+            found = [p.float() for p in self.members(moved.contiguous(memory_format=layout))]
+            total = total or [torch.zeros_like(p) for p in found]
+            count[came] += 1
+            for whole, part in zip(total, found, strict=True):
+                whole[came] += part[went]
+        return [whole / count for whole in total]

@@ -77,6 +77,12 @@ class TrainingParams(BaseModel):
         description="Share of labelled items into which a piece of another is pasted.",
         json_schema_extra=ADVANCED,
     )
+    islands: Literal["auto", "keep", "erase"] = Field(
+        "auto",
+        description="Whether pieces far smaller than the object are erased from predictions; "
+        "auto erases them where no labelled slice shows any.",
+        json_schema_extra=ADVANCED,
+    )
     validation: bool = Field(
         True,
         description="Keep the held-out slices out of training and measure Dice on them.",

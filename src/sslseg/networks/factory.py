@@ -73,7 +73,7 @@ class Maker:
     def __call__(
         self,
         *,
-        upsample: Upsample = "transposed",
+        upsample: Upsample = "linear",
         deep: bool = False,
         thin: int | None = None,
         dropout: float | None = None,
@@ -102,7 +102,7 @@ class Maker:
     def decoder(
         self,
         *,
-        upsample: Upsample = "transposed",
+        upsample: Upsample = "linear",
         deep: bool = False,
         thin: int | None = None,
         dropout: float | None = None,

@@ -26,6 +26,9 @@ SAME_SPACING = 0.15
 
 PIXELS_CPU, PIXELS_GPU = 192 * 192, 384 * 384
 VOXELS_CPU, VOXELS_GPU = 64 * 64 * 64, 128 * 128 * 128
+MANY_LOOKS_CPU, MANY_LOOKS_GPU = 500_000, 16_000_000
+"""Voxels of the largest volume up to which a prediction is the mean of four views."""
+
 MINUTES_CPU, MINUTES_GPU = 4.0, 2.0
 
 
@@ -44,6 +47,10 @@ class Plan(BaseModel):
         As in `PatchPlan`.
     learning_rate, weight_decay : float
         Of AdamW.
+    shifts : tuple of int
+        As in `Predictor`.
+    islands : bool
+        Whether predictions may have pieces far smaller than the object.
     words : tuple of str
         What was chosen and why, for the screen.
     """
@@ -58,6 +65,8 @@ class Plan(BaseModel):
     unlabelled: int
     learning_rate: float
     weight_decay: float
+    shifts: tuple[int, ...] = (0,)
+    islands: bool = True
     words: tuple[str, ...]
 
     @property
@@ -101,12 +110,20 @@ def make_plan(
     network = _network(sides, budget, context, classes, device, params)
     patch = _patch(sides, budget, network.divisor)
     labelled = params.batch or _batch(patch, device)
+    shifts = _shifts(max(math.prod(shape) for shape in shapes), patch, device)
+    islands = params.islands == "keep" or (params.islands == "auto" and covered.islands)
     words = (
         axis_words,
         spacing_words,
         f"Patches of {' x '.join(map(str, patch))} voxels, {labelled} labelled and {labelled} "
         f"unlabelled in a batch; {network.channels[0]} to {network.channels[-1]} features.",
         "Mixed precision." if device.amp is not None else "Single precision.",
+        f"Predictions are the mean of {len(shifts)} slightly moved views."
+        if len(shifts) > 1
+        else "Predictions look once, since volumes are large.",
+        "Small islands of a prediction stay."
+        if islands
+        else "Small islands of a prediction are erased; no labelled slice shows any.",
     )
     return Plan(
         network=network,
@@ -118,8 +135,17 @@ def make_plan(
         unlabelled=labelled,
         learning_rate=params.learning_rate,
         weight_decay=params.weight_decay,
+        shifts=shifts,
+        islands=islands,
         words=words,
     )
+
+
+def _shifts(voxels: int, patch: Sequence[int], device: Device) -> tuple[int, ...]:
+    """Return by how much each window is moved: more looks where a volume costs little."""
+    room = MANY_LOOKS_CPU if device.is_cpu else MANY_LOOKS_GPU
+    looks = (0, 2, 3, 5) if voxels <= room else (0, 3) if voxels <= 8 * room else (0,)
+    return tuple(shift for shift in looks if shift < min(patch))
 
 
 def default_minutes(device: Device) -> float:

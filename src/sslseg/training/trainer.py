@@ -274,6 +274,7 @@ class Trainer:
             patch=plan.patch,
             device=self.device.torch,
             amp=self.device.amp,
+            shifts=plan.shifts,
         )
 
     def state(self) -> dict[str, Tensor]:
