@@ -24,7 +24,7 @@ from sslseg.core.geometry import Plane
 from sslseg.runner.launch import new_log
 from sslseg.runner.perform import plain_words
 from sslseg.storage import schema
-from sslseg.terminal import Follower, stoppable, table
+from sslseg.terminal import Follower, described, pretraining_help, stoppable, table
 
 if TYPE_CHECKING:
     from sslseg.session import Session
@@ -47,6 +47,9 @@ Minutes = Annotated[float | None, typer.Option(min=0.001, help="How long to trai
 Steps = Annotated[int | None, typer.Option(min=1, help="How many optimiser updates to make.")]
 Seed = Annotated[int, typer.Option(help="The number that every random draw follows from.")]
 Method = Annotated[str | None, typer.Option(help="A name from `sslseg methods`.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="A parameter, key=value; repeat for more.")
+]
 
 
 class Failure(Exception):
@@ -111,15 +114,34 @@ def train(
     device: Device = DeviceChoice.AUTO,
     seed: Seed = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier rounds.")] = False,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A parameter, key=value; repeat for more.")
-    ] = None,
+    settings: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Train one round; Ctrl-C stops and keeps what was learnt."""
     request = _request(method, minutes, steps, device, seed, fresh, _settings(settings or ()))
     with _opened(project, read_only=True) as session, stoppable() as control:
         summary = _follower().follow(session.train(request, control))
+    if summary.failure:
+        raise Failure(summary.failure)
+    found = summary.training()
+    _result(found, json.dumps(found, indent=2), as_json)
+
+
+@app.command(help=pretraining_help())
+def pretrain(
+    project: Project,
+    method: Annotated[str | None, typer.Option(help="jigsaw, contrastive or masked.")] = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    device: Device = DeviceChoice.AUTO,
+    seed: Seed = 0,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Learn from the images alone; Ctrl-C stops and keeps what was learnt."""
+    request = _request(method, minutes, steps, device, seed, False, _settings(settings or ()))
+    with _opened(project, read_only=True) as session, stoppable() as control:
+        summary = _follower().follow(session.pretrain(request, control))
     if summary.failure:
         raise Failure(summary.failure)
     found = summary.training()
@@ -213,11 +235,8 @@ def export(
 def methods(as_json: Json = False) -> None:
     """List the methods and their parameters."""
     found = known_methods()
-    lines = []
-    for method in found:
-        lines += [f"{method.name} ({method.family}): {method.summary}", f"    {method.source}"]
-        lines += [f"    {p.name} = {p.default}: {p.help}" for p in method.parameters]
-    _result([method.model_dump(mode="json") for method in found], "\n".join(lines), as_json)
+    words = "\n".join(described(found))
+    _result([method.model_dump(mode="json") for method in found], words, as_json)
 
 
 @app.command()

@@ -35,6 +35,7 @@ from sslseg.suggest.selection import rank
 from sslseg.suggest.views import CaseView, annotated_slices
 from sslseg.training import loop, model
 from sslseg.training.device import choose
+from sslseg.training.pretrain import PretrainingRound
 from sslseg.training.round import Round
 from sslseg.training.trainer import Trainer
 
@@ -169,6 +170,16 @@ class Session:
         yield from loop.train(current.job(), control)
         if current.trainer.step_count:
             self._loaded = (current.trainer, current.facts())
+
+    def pretrain(self, request: TrainRequest, control: Control) -> Iterator[Event]:
+        """Learn from the images alone; later trainings start from what was learnt.
+
+        Raises
+        ------
+        SslsegError
+            When it cannot begin or go on; what was learnt before is kept.
+        """
+        yield from loop.train(PretrainingRound(self.store, request, control).job(), control)
 
     def predict(self, cases: Sequence[str], control: Control) -> Iterator[Event]:
         """Predict these cases (all where empty), the one on the screen first.

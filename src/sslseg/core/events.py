@@ -47,11 +47,19 @@ class Progress(_Message):
     total: int
 
 
+class Task(StrEnum):
+    """What a run does: train a model, or learn from images alone for later trainings."""
+
+    TRAINING = "training"
+    PRETRAINING = "pre-training"
+
+
 class RunStarted(_Message):
-    """Training begins. `plan` says in words what the planner chose and why."""
+    """A run begins. `plan` says in words what the planner chose and why."""
 
     kind: Literal["run_started"] = "run_started"
     run: str
+    task: Task = Task.TRAINING
     method: str
     device: str
     plan: tuple[str, ...]
@@ -177,6 +185,13 @@ class Train(_Message):
     request: TrainRequest
 
 
+class Pretrain(_Message):
+    """Learn from the images alone; later trainings start from what was learnt."""
+
+    kind: Literal["pretrain"] = "pretrain"
+    request: TrainRequest
+
+
 class Stop(_Message):
     """Stop the work at hand at the next step and keep what was learnt. No-op from idle."""
 
@@ -215,7 +230,8 @@ class Export(_Message):
 
 
 Command = Annotated[
-    Open | Train | Stop | ShowCase | Predict | Suggest | Export, Field(discriminator="kind")
+    Open | Train | Pretrain | Stop | ShowCase | Predict | Suggest | Export,
+    Field(discriminator="kind"),
 ]
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Event, config=_JSON)

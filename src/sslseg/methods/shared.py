@@ -77,6 +77,11 @@ class TrainingParams(BaseModel):
         description="Share of labelled items into which a piece of another is pasted.",
         json_schema_extra=ADVANCED,
     )
+    pretrained: bool = Field(
+        True,
+        description="Begin from the newest pre-training on the project's images, if it fits.",
+        json_schema_extra=ADVANCED,
+    )
     validation: bool = Field(
         True,
         description="Keep the held-out slices out of training and measure Dice on them.",
