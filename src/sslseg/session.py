@@ -225,7 +225,7 @@ class Session:
     ) -> PredictionReady:
         record = self.store.case(name)
         prepared = load_prepared(self.store, record, facts.plan.spacing)
-        maps = trainer.predictor().volume(prepared.image, control)
+        maps, features = trainer.predictor().volume_and_features(prepared.image, control)
         info = PredictionInfo(
             case=name,
             version=f"{time.time_ns() // 10**6:014d}",
@@ -239,6 +239,7 @@ class Session:
         )
         prediction = to_native(maps, record.geometry.shape, info)
         scores = slice_scores(prediction, record.geometry.spacing)
+        scores |= features.rows(record.geometry.shape)
         folder = arrays.save_prediction(self.store.path, prediction, scores)
         return PredictionReady(case=name, version=info.version, folder=str(folder))
 

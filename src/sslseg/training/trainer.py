@@ -285,6 +285,7 @@ class Trainer:
             patch=plan.patch,
             device=self.device.torch,
             amp=self.device.amp,
+            encoders=tuple(part for part in self._parts() if isinstance(part, Encoder)),
         )
 
     def state(self) -> dict[str, Tensor]:
@@ -311,24 +312,20 @@ class Trainer:
             _load(self.critic.net, "critic.", tensors)
 
     def load_pretrained(self, tensors: Mapping[str, Tensor]) -> int:
-        """Take over what was learnt from images alone, wherever a part of its shape is found.
+        """Take over what was learnt from images alone; return how many encoders could.
 
-        Parameters
-        ----------
-        tensors : mapping
-            ``encoder.*``, taken as a whole, and perhaps levels ``decoder.rises.N.*``.
-
-        Returns
-        -------
-        int
-            How many encoders took it.
+        `tensors` are ``encoder.*``, taken whole or not at all, and perhaps ``decoder.rises.N.*``.
         """
-        parts = [part for net in self.nets.values() for part in net.modules()]
+        parts = self._parts()
         taken = [_load_whole(p, "encoder.", tensors) for p in parts if isinstance(p, Encoder)]
         for decoder in (part for part in parts if isinstance(part, Decoder)):
             for level, rise in enumerate(decoder.rises):
                 _load_whole(rise, f"decoder.rises.{level}.", tensors)
         return sum(taken)
+
+    def _parts(self) -> list[nn.Module]:
+        """Return all modules of all networks."""
+        return [part for net in self.nets.values() for part in net.modules()]
 
     def load_state(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Continue exactly where `state` was taken, after `step` steps."""
