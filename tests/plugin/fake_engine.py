@@ -22,6 +22,7 @@ from sslseg.core.events import (
     Open,
     Predict,
     PredictionReady,
+    Pretrain,
     RunFinished,
     RunStarted,
     ShowCase,
@@ -29,6 +30,7 @@ from sslseg.core.events import (
     Stop,
     Suggest,
     SuggestionsReady,
+    Task,
     Train,
     Validated,
     WorkerReady,
@@ -93,6 +95,8 @@ class FakeRunner:
             yield WorkerReady(device="cpu")
         elif isinstance(command, Train):
             yield from self._train(command)
+        elif isinstance(command, Pretrain):
+            yield from self._pretrain(command)
         elif isinstance(command, Predict):
             for case in self._cases():
                 yield self._predict(case)
@@ -145,6 +149,36 @@ class FakeRunner:
         yield CriticJudged(run=run, step=step, health=HEALTH)
         yield self._predict(self._shown)
         yield self._suggest(12)
+        reason = FinishReason.STOPPED if self._stopping else FinishReason.COMPLETED
+        self._run, self._stopping = "", False
+        yield RunFinished(run=run, reason=reason, step=step, seconds=step * 0.3)
+
+    def _pretrain(self, command: Pretrain) -> Iterator[Event]:
+        self._run = run = f"run-{len(self.sent)}"
+        plan = ("No label is looked at.",)
+        yield RunStarted(
+            run=run,
+            task=Task.PRETRAINING,
+            method=command.request.method or "masked",
+            device="cpu",
+            plan=plan,
+            steps=self.steps,
+            minutes=None,
+        )
+        step = 0
+        for step in range(1, self.steps + 1):
+            if self._stopping:
+                break
+            done = step / self.steps
+            yield StepReported(
+                run=run,
+                step=step,
+                fraction=done,
+                seconds=step * 0.3,
+                seconds_left=(self.steps - step) * 0.3,
+                terms={"reconstruction": float(np.exp(-done))},
+                learning_rate=1e-3,
+            )
         reason = FinishReason.STOPPED if self._stopping else FinishReason.COMPLETED
         self._run, self._stopping = "", False
         yield RunFinished(run=run, reason=reason, step=step, seconds=step * 0.3)
