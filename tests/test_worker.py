@@ -19,6 +19,7 @@ from sslseg.core.events import (
     EVENT,
     CommandDone,
     Open,
+    Pretrain,
     ShowCase,
     Stop,
     Suggest,
@@ -95,6 +96,25 @@ def test_events_are_single_lines():
 def test_the_desk_needs_a_project():
     with pytest.raises(SslsegError, match="no project"):
         list(Desk(lambda path: None)(TRAIN, Control()))
+
+
+def test_pretraining_is_done_and_nothing_is_predicted_after_it():
+    asked, later = [], []
+
+    class Session:
+        def __init__(self, path):
+            pass
+
+        def pretrain(self, request, control):
+            asked.append(request.method)
+            yield WorkerReady(device="cpu")
+
+    control = Control()
+    control.show("a")
+    desk = Desk(Session, later.append)
+    list(desk(Open(project="p"), control))
+    events = list(desk(Pretrain(request=TrainRequest(method="jigsaw")), control))
+    assert (asked, later, len(events)) == (["jigsaw"], [], 1)
 
 
 def test_another_project_closes_the_first():
