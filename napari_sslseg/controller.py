@@ -31,12 +31,14 @@ from sslseg.core.events import (
     Open,
     Predict,
     PredictionReady,
+    Pretrain,
     RunFinished,
     RunStarted,
     ShowCase,
     Stop,
     Suggest,
     SuggestionsReady,
+    Task,
     Train,
 )
 from sslseg.core.geometry import Plane
@@ -95,6 +97,7 @@ class Controller:
         self._known = +self._asked
         self._listed_at = 0.0
         self._run_words = ""
+        self._makes_model = True
         self.closed = False
 
     @property
@@ -239,7 +242,7 @@ class Controller:
         self.view.flush()
         if not isinstance(command, ShowCase | Stop):
             self._asked[command.kind] += 1
-        if isinstance(command, Train):
+        if isinstance(command, Train | Pretrain):
             self._run_words = ""
         self._runner.send(command)
         self._look_at_status()
@@ -281,7 +284,8 @@ class Controller:
         elif isinstance(event, Exported):
             show_info(f"Export complete: {len(event.files)} files written.")
         elif isinstance(event, RunStarted) and not event.baseline:
-            self._fresh = None
+            self._makes_model = event.task is Task.TRAINING
+            self._fresh = None if self._makes_model else self._fresh
         elif isinstance(event, RunFinished):
             self._run_finished(event)
         elif isinstance(event, CommandDone):
@@ -291,7 +295,7 @@ class Controller:
                 show_warning(event.message)
 
     def _run_finished(self, event: RunFinished) -> None:
-        if self._fresh is not None and self.view.case is not None:
+        if self._fresh is not None and self.view.case is not None and self._makes_model:
             self._fresh &= {self.view.case.name}
         self._run_words = event.message
         if event.message:

@@ -181,6 +181,32 @@ def test_train_refuses(world, arguments, words):
     refused(run("train", world.project, *arguments), *words)
 
 
+def test_pretrain_ends_with_one_object_and_later_trainings_begin_from_it(world, tmp_path):
+    project = tmp_path / "p"
+    done("new", project, "--class", "posterior", "--class", "anterior")
+    done("add", project, *world.images)
+    few = ("--steps", 2, "--device", "cpu", "--set", "width=2", "--json")
+    outcome = done("pretrain", project, "--method", "contrastive", *few)
+    found = outcome.json
+    assert (found["method"], found["steps"], found["reason"]) == ("contrastive", 2, "completed")
+    assert set(found["terms"]) == {"local"}
+    assert outcome.err.startswith("Pre-training contrastive on CPU")
+    assert (project / "pretraining" / found["run"]).is_dir()
+    labels = world.labels / "case_0.nii.gz"
+    done("import-labels", project, "case_0", labels, "--plane", "axial", "--slice", 6)
+    plan = done("train", project, *few).json["plan"]
+    assert "Starts from the encoder pre-trained by contrastive learning." in plan
+
+
+def test_pretrain_help_lists_its_methods_and_methods_does_not(world):
+    told = done("pretrain", "--help").out
+    listed = {method["name"] for method in done("methods", "--json").json}
+    for name in ("jigsaw", "contrastive", "masked"):
+        assert f"{name} (Pre-training):" in told
+        assert name not in listed
+    refused(run("pretrain", world.project, "--method", "magic"), "magic", "jigsaw")
+
+
 def test_suggest_after_training(world):
     found = done("suggest", world.project, "--count", 5, "--json").json
     assert len(found) == 5

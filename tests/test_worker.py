@@ -20,6 +20,7 @@ from sslseg.core.events import (
     EVENT,
     CommandDone,
     Open,
+    Pretrain,
     ShowCase,
     Simulate,
     SimulationReported,
@@ -126,6 +127,25 @@ def test_a_simulation_needs_a_project():
     asked = SimulationRequest(labels="l", rounds=1, slices=1, methods=("supervised",))
     with pytest.raises(SslsegError, match="no project"):
         list(Desk(lambda path: None)(Simulate(request=asked), Control()))
+
+
+def test_pretraining_is_done_and_nothing_is_predicted_after_it():
+    asked, later = [], []
+
+    class Session:
+        def __init__(self, path):
+            pass
+
+        def pretrain(self, request, control):
+            asked.append(request.method)
+            yield WorkerReady(device="cpu")
+
+    control = Control()
+    control.show("a")
+    desk = Desk(Session, later.append)
+    list(desk(Open(project="p"), control))
+    events = list(desk(Pretrain(request=TrainRequest(method="jigsaw")), control))
+    assert (asked, later, len(events)) == (["jigsaw"], [], 1)
 
 
 def test_another_project_closes_the_first():

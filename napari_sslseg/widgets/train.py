@@ -25,6 +25,7 @@ from sslseg.core.events import (
     CommandDone,
     Compared,
     Event,
+    Pretrain,
     Progress,
     RunFinished,
     RunStarted,
@@ -50,6 +51,7 @@ class TrainWidget(QWidget):
         self._bar: progress | None = None
         self._shown_at = 0.0
         self._began = False
+        self._doing = ""
         self._baseline = ""
         self.method = method_combo(tuple(self._methods.values()))
         self.minutes = _minutes_box()
@@ -60,6 +62,13 @@ class TrainWidget(QWidget):
             "Train on everything labelled so far, and on all unlabelled volumes too.\n"
             "Go on labelling meanwhile: new strokes join the training.",
             "train",
+        )
+        self.pretrain_button = button(
+            "Learn from images first",
+            "Let the program look at all volumes, without any label, for the minutes above.\n"
+            "The next training then starts from what it learnt, which can help with few labels.\n"
+            "Train and label as usual afterwards; nothing you painted is touched.",
+            "pretrain",
         )
         self.stop_button = button("Stop", "Stop now; what was learnt is kept", "stop")
         self.bar = QProgressBar()
@@ -101,6 +110,9 @@ class TrainWidget(QWidget):
         go = QHBoxLayout()
         go.addWidget(self.train_button, 3)
         go.addWidget(self.stop_button, 1)
+        first = QHBoxLayout()
+        first.addWidget(self.pretrain_button)
+        first.addStretch(1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -111,6 +123,7 @@ class TrainWidget(QWidget):
         layout.addWidget(self._why)
         layout.addWidget(self.compare)
         layout.addLayout(go)
+        layout.addLayout(first)
         layout.addWidget(self.bar)
         layout.addWidget(self.curves)
         layout.addWidget(self.corrections)
@@ -118,6 +131,7 @@ class TrainWidget(QWidget):
     def _connect(self) -> None:
         self.method.currentIndexChanged.connect(self._choose_method)
         self.train_button.clicked.connect(self._train)
+        self.pretrain_button.clicked.connect(self._pretrain)
         self.stop_button.clicked.connect(self._stop)
         self._controller.told.connect(self._follow)
         self._controller.status_changed.connect(self._refresh)
@@ -127,6 +141,16 @@ class TrainWidget(QWidget):
     @guarded
     def _train(self) -> None:
         self._controller.send(Train(request=self.value()))
+
+    @guarded
+    def _pretrain(self) -> None:
+        """Ask for the network that a training with this form would have."""
+        asked = self.value()
+        parameters = self._methods[asked.method or ""].parameters
+        chosen = {each.name for each in parameters if each.group == "training"}
+        settings = {name: value for name, value in asked.settings.items() if name in chosen}
+        request = asked.model_copy(update={"method": None, "settings": settings})
+        self._controller.send(Pretrain(request=request))
 
     @guarded
     def _stop(self) -> None:
@@ -152,8 +176,10 @@ class TrainWidget(QWidget):
         ready = (
             store is not None and not store.read_only and bool(self._controller.worklist.summaries)
         )
-        at_work = self._controller.awaits("train", "predict", "export", "simulate")
-        self.train_button.setEnabled(ready and not self._controller.awaits("train", "simulate"))
+        at_work = self._controller.awaits("train", "pretrain", "predict", "export", "simulate")
+        free = ready and not self._controller.awaits("train", "pretrain", "simulate")
+        self.train_button.setEnabled(free)
+        self.pretrain_button.setEnabled(free)
         self.stop_button.setEnabled(at_work and state is not RunnerState.STOPPING)
 
     def _follow(self, event: Event) -> None:
@@ -181,8 +207,9 @@ class TrainWidget(QWidget):
         self.shut()
         self._began = True
         self._shown_at = -SHOWN_EVERY
-        self._bar = progress(total=100, desc=f"Training {event.method}")
-        self._show(0.0, "Training: first steps")
+        self._doing = event.task.capitalize()
+        self._bar = progress(total=100, desc=f"{self._doing} {event.method}")
+        self._show(0.0, f"{self._doing}: first steps")
 
     def _step(self, event: StepReported) -> None:
         if event.run != self._baseline:
@@ -201,7 +228,7 @@ class TrainWidget(QWidget):
         if event.done < event.total:
             self._show(event.done / event.total, f"{event.task}: {event.done}/{event.total}")
         elif self._bar is not None:
-            self._show(0.0, "Training: first steps")
+            self._show(0.0, f"{self._doing}: first steps")
         else:
             self._idle(f"{event.task}: done")
 
@@ -211,7 +238,7 @@ class TrainWidget(QWidget):
 
     def _done(self, event: CommandDone) -> None:
         """Say what did not work; the reason is a notification of the controller."""
-        if event.command == "train":
+        if event.command in ("train", "pretrain"):
             if event.message and not self._began:
                 self._idle("not started")
             self._began = False

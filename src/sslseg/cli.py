@@ -38,7 +38,7 @@ from sslseg.runner.perform import plain_words
 from sslseg.storage import schema
 from sslseg.storage.store import ProjectStore
 from sslseg.suggest.strategies import ADDITIONS, AUTO, STRATEGIES
-from sslseg.terminal import Follower, stoppable, table
+from sslseg.terminal import Follower, described, pretraining_help, stoppable, table
 
 if TYPE_CHECKING:
     from sslseg.session import Session
@@ -155,6 +155,27 @@ def train(
     )
     with _opened(project, read_only=True) as session, stoppable() as control:
         summary = _follower().follow(session.train(request, control))
+    if summary.failure:
+        raise Failure(summary.failure)
+    found = summary.training()
+    _result(found, json.dumps(found, indent=2), as_json)
+
+
+@app.command(help=pretraining_help())
+def pretrain(
+    project: Project,
+    method: Annotated[str | None, typer.Option(help="jigsaw, contrastive or masked.")] = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    device: Device = DeviceChoice.AUTO,
+    seed: Seed = 0,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Learn from the images alone; Ctrl-C stops and keeps what was learnt."""
+    request = request_of(method, minutes, steps, device, seed, False, settings_of(settings or ()))
+    with _opened(project, read_only=True) as session, stoppable() as control:
+        summary = _follower().follow(session.pretrain(request, control))
     if summary.failure:
         raise Failure(summary.failure)
     found = summary.training()
@@ -278,11 +299,8 @@ def export(
 def methods(as_json: Json = False) -> None:
     """List the methods and their parameters."""
     found = known_methods()
-    lines = []
-    for method in found:
-        lines += [f"{method.name} ({method.family}): {method.advice}", f"    {method.source}"]
-        lines += [f"    {p.name} = {p.default}: {p.help}" for p in method.parameters]
-    _result([method.model_dump(mode="json") for method in found], "\n".join(lines), as_json)
+    words = "\n".join(described(found))
+    _result([method.model_dump(mode="json") for method in found], words, as_json)
 
 
 @app.command()

@@ -26,6 +26,7 @@ from sslseg.data.preprocessing import load_prepared
 from sslseg.evaluation import evaluate
 from sslseg.export.formats import export
 from sslseg.export.masks import MaskSource, mask
+from sslseg.inference.features import SliceFeatures
 from sslseg.inference.native import to_native
 from sslseg.methods import find
 from sslseg.storage import arrays
@@ -38,6 +39,7 @@ from sslseg.suggest.views import CaseView, annotated_slices
 from sslseg.training import loop, model
 from sslseg.training.baseline import baseline_of, watched
 from sslseg.training.device import choose
+from sslseg.training.pretrain import PretrainingRound
 from sslseg.training.round import Round
 from sslseg.training.trainer import Trainer
 
@@ -186,6 +188,16 @@ class Session:
             fair = (current.before is None) == (other.before is None)
             yield Compared(method=current.method, measured=measured, baseline=theirs, fair=fair)
 
+    def pretrain(self, request: TrainRequest, control: Control) -> Iterator[Event]:
+        """Learn from the images alone; later trainings start from what was learnt.
+
+        Raises
+        ------
+        SslsegError
+            When it cannot begin or go on; what was learnt before is kept.
+        """
+        yield from loop.train(PretrainingRound(self.store, request, control).job(), control)
+
     def predict(self, cases: Sequence[str], control: Control) -> Iterator[Event]:
         """Predict these cases (all where empty), the one on the screen first.
 
@@ -214,7 +226,7 @@ class Session:
         Nothing is written but the cache of the other project.
         """
         trainer, facts = self._model()
-        prediction, _ = _computed(store, trainer, facts, case, control)
+        prediction, _, _ = _computed(store, trainer, facts, case, control)
         return prediction.labels
 
     def _model(self) -> tuple[Trainer, model.ModelFacts]:
@@ -237,8 +249,9 @@ class Session:
     def _predict_one(
         self, trainer: Trainer, facts: model.ModelFacts, name: str, control: Control
     ) -> PredictionReady:
-        prediction, image = _computed(self.store, trainer, facts, name, control)
-        scores = slice_scores(prediction, self.store.case(name).geometry.spacing, image)
+        prediction, image, features = _computed(self.store, trainer, facts, name, control)
+        geometry = self.store.case(name).geometry
+        scores = slice_scores(prediction, geometry.spacing, image) | features.rows(geometry.shape)
         folder = arrays.save_prediction(self.store.path, prediction, scores)
         return PredictionReady(case=name, version=prediction.info.version, folder=str(folder))
 
@@ -344,11 +357,14 @@ class Session:
 
 def _computed(
     store: ProjectStore, trainer: Trainer, facts: model.ModelFacts, name: str, control: Control
-) -> tuple[Prediction, npt.NDArray[np.float16]]:
-    """Return what a model says of a case, on the case's own grid, and the image it was shown."""
+) -> tuple[Prediction, npt.NDArray[np.float16], SliceFeatures]:
+    """Return what a model says of a case, on the case's own grid.
+
+    With it the image that the model was shown, and what its encoder made of the slices.
+    """
     record = store.case(name)
     prepared = load_prepared(store, record, facts.plan.spacing)
-    maps = trainer.predictor().volume(prepared.image, control)
+    maps, features = trainer.predictor().volume_and_features(prepared.image, control)
     info = PredictionInfo(
         case=name,
         version=f"{time.time_ns() // 10**6:014d}",
@@ -361,4 +377,4 @@ def _computed(
         critic=facts.critic,
     )
     found = to_native(maps, record.geometry.shape, info, islands=facts.plan.islands)
-    return found, prepared.image
+    return found, prepared.image, features

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from sslseg.core.catalogue import DEFAULT_PRETRAINING, pretraining_methods
+from sslseg.core.config import MethodInfo
 from sslseg.core.control import Control
 from sslseg.core.events import (
     Compared,
@@ -119,6 +121,7 @@ class Follower:
         self._live = stream.isatty()
         self._told = time.monotonic()
         self._task = ""
+        self._doing = "Training"
         self._open = False
 
     def follow(self, events: Iterator[Event]) -> Summary:
@@ -141,7 +144,8 @@ class Follower:
     def _tell(self, event: Event) -> None:
         match event:
             case RunStarted():
-                self.say(f"Training {event.method} on {event.device}. {' '.join(event.plan)}")
+                self._doing = event.task.capitalize()
+                self.say(f"{self._doing} {event.method} on {event.device}. {' '.join(event.plan)}")
             case StepReported():
                 self._update(_step_words(event), due=event.step == 1)
             case Progress():
@@ -157,7 +161,7 @@ class Follower:
             case CriticJudged():
                 self.say(f"Step {event.step}: {event.health.words}")
             case RunFinished():
-                end = f"Training {event.reason.value} after {event.step} steps"
+                end = f"{self._doing} {event.reason.value} after {event.step} steps"
                 self.say(f"{end} in {event.seconds:.0f} s. {event.message}".rstrip())
 
     def _update(self, text: str, due: bool) -> bool:
@@ -213,6 +217,30 @@ def table(rows: dict[str, dict[str, dict[str, float | None]]]) -> str:
 def _measured(event: Validated) -> dict[str, Any]:
     found = event.model_dump(include={"step", "dice", "mean", "slices"})
     return {**found, "error": event.error}
+
+
+def described(methods: Iterable[MethodInfo]) -> list[str]:
+    """Return for each method its name, family, summary, source and parameters as lines."""
+    return [
+        "\n".join(
+            [
+                f"{method.name} ({method.family}): {method.advice}",
+                f"    {method.source}",
+                *(f"    {p.name} = {p.default}: {p.help}" for p in method.parameters),
+            ]
+        )
+        for method in methods
+    ]
+
+
+def pretraining_help() -> str:
+    """Return the help of `sslseg pretrain`; each method keeps its lines."""
+    listed = "\n\n".join(f"\b\n{lines}" for lines in described(pretraining_methods()))
+    return (
+        "Learn from the images alone; later trainings start from what was learnt.\n\n"
+        f"--method is one of these ({DEFAULT_PRETRAINING} if nothing is said); --set takes their "
+        f"parameters, and those of a training that fix its network.\n\n{listed}"
+    )
 
 
 def _step_words(event: StepReported) -> str:

@@ -32,6 +32,7 @@ from sslseg.core.events import (
     Export,
     Open,
     Predict,
+    Pretrain,
     ShowCase,
     Simulate,
     Stop,
@@ -54,6 +55,10 @@ class WorkSession(Protocol):
 
     def train(self, request: TrainRequest, control: Control, /) -> Iterator[Event]:
         """Train, then predict the shown case and suggest."""
+        ...
+
+    def pretrain(self, request: TrainRequest, control: Control, /) -> Iterator[Event]:
+        """Learn from the images alone."""
         ...
 
     def predict(self, cases: tuple[str, ...], control: Control, /) -> Iterator[Event]:
@@ -107,6 +112,8 @@ class Desk:
                 if self._afterwards is not None and control.shown is not None:
                     self._afterwards(Predict())
                     self._afterwards(Suggest())
+            case Pretrain(request=request):
+                yield from self._opened().pretrain(request, control)
             case Predict(cases=cases):
                 yield from self._opened().predict(cases, control)
             case Suggest(count=count, strategy=strategy):

@@ -24,6 +24,7 @@ from sslseg.core.events import (
     Open,
     Predict,
     PredictionReady,
+    Pretrain,
     Progress,
     RunFinished,
     RunStarted,
@@ -34,6 +35,7 @@ from sslseg.core.events import (
     Stop,
     Suggest,
     SuggestionsReady,
+    Task,
     Train,
     Validated,
     WorkerReady,
@@ -104,6 +106,8 @@ class FakeRunner:
                 yield from self._compare()
         elif isinstance(command, Simulate):
             yield from self._simulate(command)
+        elif isinstance(command, Pretrain):
+            yield from self._pretrain(command)
         elif isinstance(command, Predict):
             for case in self._cases():
                 yield self._predict(case)
@@ -212,6 +216,36 @@ class FakeRunner:
                     report="r.json",
                     picture="p.svg",
                 )
+
+    def _pretrain(self, command: Pretrain) -> Iterator[Event]:
+        self._run = run = f"run-{len(self.sent)}"
+        plan = ("No label is looked at.",)
+        yield RunStarted(
+            run=run,
+            task=Task.PRETRAINING,
+            method=command.request.method or "masked",
+            device="cpu",
+            plan=plan,
+            steps=self.steps,
+            minutes=None,
+        )
+        step = 0
+        for step in range(1, self.steps + 1):
+            if self._stopping:
+                break
+            done = step / self.steps
+            yield StepReported(
+                run=run,
+                step=step,
+                fraction=done,
+                seconds=step * 0.3,
+                seconds_left=(self.steps - step) * 0.3,
+                terms={"reconstruction": float(np.exp(-done))},
+                learning_rate=1e-3,
+            )
+        reason = FinishReason.STOPPED if self._stopping else FinishReason.COMPLETED
+        self._run, self._stopping = "", False
+        yield RunFinished(run=run, reason=reason, step=step, seconds=step * 0.3)
 
     def _cases(self) -> list[str]:
         with ProjectStore.open(self._project, read_only=True) as store:

@@ -48,14 +48,22 @@ class Progress(_Message):
     total: int
 
 
+class Task(StrEnum):
+    """What a run does: train a model, or learn from images alone for later trainings."""
+
+    TRAINING = "training"
+    PRETRAINING = "pre-training"
+
+
 class RunStarted(_Message):
-    """Training begins. `plan` says in words what the planner chose and why.
+    """A run begins. `plan` says in words what the planner chose and why.
 
     `baseline` marks a run that is only there to be compared with.
     """
 
     kind: Literal["run_started"] = "run_started"
     run: str
+    task: Task = Task.TRAINING
     method: str
     device: str
     plan: tuple[str, ...]
@@ -282,6 +290,13 @@ class Train(_Message):
     request: TrainRequest
 
 
+class Pretrain(_Message):
+    """Learn from the images alone; later trainings start from what was learnt."""
+
+    kind: Literal["pretrain"] = "pretrain"
+    request: TrainRequest
+
+
 class Stop(_Message):
     """Stop the work at hand at the next step and keep what was learnt. No-op from idle."""
 
@@ -327,7 +342,7 @@ class Simulate(_Message):
 
 
 Command = Annotated[
-    Open | Train | Stop | ShowCase | Predict | Suggest | Export | Simulate,
+    Open | Train | Pretrain | Stop | ShowCase | Predict | Suggest | Export | Simulate,
     Field(discriminator="kind"),
 ]
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from importlib.metadata import entry_points
+from typing import Any
 
 from sslseg.core.errors import SslsegError
 from sslseg.methods.base import Method, MethodParams
@@ -20,22 +21,40 @@ GROUP = "sslseg.methods"
 NOT_METHODS = {"adversary", "base", "catalogue", "ensemble", "parameters", "shared"}
 
 
-@cache
-def registry() -> dict[str, type[Method[MethodParams]]]:
-    """Return every method of this folder by name, supervised first, then by family and name."""
-    found: list[type[Method[MethodParams]]] = []
-    for module in pkgutil.iter_modules(__path__):
-        if module.name in NOT_METHODS:
+def learners_in(
+    folder: Iterable[str], package: str, kind: type[Any], leave_out: Collection[str]
+) -> list[type[Any]]:
+    """Return every subclass of `kind` that a module of `package` defines.
+
+    Parameters
+    ----------
+    folder, package
+        ``__path__`` and ``__name__`` of the package.
+    kind : type
+        Its base class.
+    leave_out : collection of str
+        Modules that hold none.
+    """
+    found: list[type[Any]] = []
+    for module in pkgutil.iter_modules(folder):
+        if module.name in leave_out:
             continue
-        loaded = importlib.import_module(f"{__name__}.{module.name}")
+        loaded = importlib.import_module(f"{package}.{module.name}")
         found += [
             value
             for value in vars(loaded).values()
             if isinstance(value, type)
-            and issubclass(value, Method)
-            and value is not Method
+            and issubclass(value, kind)
+            and value is not kind
             and value.__module__ == loaded.__name__
         ]
+    return found
+
+
+@cache
+def registry() -> dict[str, type[Method[MethodParams]]]:
+    """Return every method by its name, supervised first, then by family and name."""
+    found = learners_in(__path__, __name__, Method, NOT_METHODS)
     found.sort(key=lambda m: (m.name != "supervised", m.family, m.name))
     return {method.name: method for method in found}
 
@@ -55,7 +74,7 @@ def find(name: str) -> type[Method[MethodParams]]:
     methods = registry()
     if name in methods:
         return methods[name]
-    defined = [method for method in _subclasses(Method) if method.__dict__.get("name") == name]
+    defined = [method for method in _subclasses() if method.__dict__.get("name") == name]
     if defined:
         return defined[-1]
     for entry in entry_points(group=GROUP, name=name):
@@ -66,10 +85,13 @@ def find(name: str) -> type[Method[MethodParams]]:
     )
 
 
-def _subclasses(cls: type[Method[MethodParams]]) -> Iterator[type[Method[MethodParams]]]:
-    for sub in cls.__subclasses__():
-        yield sub
-        yield from _subclasses(sub)
+def _subclasses() -> Iterator[type[Method[MethodParams]]]:
+    """Yield every method that this process knows, subclasses of methods included."""
+    waiting = Method.__subclasses__()
+    while waiting:
+        method = waiting.pop(0)
+        yield method
+        waiting += method.__subclasses__()
 
 
 def _checked(loaded: object, name: str, value: str) -> type[Method[MethodParams]]:

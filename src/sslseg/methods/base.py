@@ -67,13 +67,26 @@ class SemiSupervisedParams(MethodParams):
 
 
 @dataclass(frozen=True)
-class StepOutput:
-    """What one step of a method returns.
+class StepTerms:
+    """What one step of a learner returns.
 
     Parameters
     ----------
     terms : mapping
         Name to unweighted scalar loss. The loop weighs each by its ramp and sums.
+    """
+
+    terms: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class StepOutput(StepTerms):
+    """What one step of a method returns.
+
+    Parameters
+    ----------
+    terms : mapping
+        As in `StepTerms`.
     logits : Tensor
         ``(B', C, *S)`` of the main segmentor, with gradient, for the riding discriminator.
     y : Tensor
@@ -82,41 +95,37 @@ class StepOutput:
         Tensors that `Method.critic_step` needs, so that nothing is computed twice.
     """
 
-    terms: dict[str, Tensor]
     logits: Tensor
     y: Tensor
     kept: dict[str, Tensor] = field(default_factory=dict)
 
 
+Q_co = TypeVar("Q_co", bound=BaseModel, covariant=True)
 P_co = TypeVar("P_co", bound=MethodParams, covariant=True)
 
 
-class Method(ABC, Generic[P_co]):
-    """One published system. A subclass is one small file in this package.
+class Learner(ABC, Generic[Q_co]):
+    """Whatever the trainer can train: a method, or a way to learn from images alone.
 
     Parameters
     ----------
-    params : MethodParams
+    params : BaseModel
         Values of ``Params``.
     critic : CriticParams
-        How discriminators learn, the method's own included.
+        How discriminators learn, the learner's own included.
     """
 
     name: ClassVar[str]
     family: ClassVar[str]
     summary: ClassVar[str]
     source: ClassVar[str]
-    parties: ClassVar[str] = "teacher and student"
-    """Who the members of the ensemble are, for reasons in words."""
-    dimensions: ClassVar[Literal["any", "3d"]] = "any"
-    """Which networks it can use: slices with neighbours or boxes, or boxes alone."""
     adapts: ClassVar[bool] = False
     """Whether it needs two domains: labelled items of one, unlabelled items of the other."""
     judge: ClassVar[str] = ""
     """Its own pixel critic that gives the confidence layer, instead of the riding one."""
-    Params: ClassVar[type[MethodParams]] = MethodParams
+    Params: ClassVar[type[BaseModel]]
 
-    def __init__(self, params: P_co, critic: CriticParams | None = None) -> None:
+    def __init__(self, params: Q_co, critic: CriticParams | None = None) -> None:
         self.params = params
         self.critic = CriticParams.model_validate({}) if critic is None else critic
 
@@ -132,13 +141,13 @@ class Method(ABC, Generic[P_co]):
             needs_domains=cls.adapts,
         )
 
+    @abstractmethod
     def build(self, make: Maker) -> dict[str, nn.Module]:
         """Return the networks by name.
 
         Names that start with "teacher" are averages, not optimised; those that start with
         "critic" belong to the critics' optimiser; all others to the main one.
         """
-        return {"student": make(), "teacher": freeze(make())}
 
     def ramps(self) -> dict[str, Ramp]:
         """Return the weight of each term; a term without one has weight 1."""
@@ -149,7 +158,7 @@ class Method(ABC, Generic[P_co]):
         return {}
 
     @abstractmethod
-    def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
+    def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepTerms:
         """Return the unweighted terms of one step.
 
         Parameters
@@ -167,7 +176,7 @@ class Method(ABC, Generic[P_co]):
     def critic_step(
         self, kept: Mapping[str, Tensor], views: Views, nets: Networks, fraction: float
     ) -> dict[str, Tensor]:
-        """Return the losses of the method's own critics; none where it has none.
+        """Return the losses of the learner's own critics; none where it has none.
 
         Called after the main optimiser's step with what `step` kept.
 
@@ -181,7 +190,7 @@ class Method(ABC, Generic[P_co]):
         return {}
 
     def after_step(self, nets: Networks, step: int, fraction: float) -> None:
-        """Follow the student after the optimiser's step.
+        """Follow the optimiser's step; here: not at all.
 
         Parameters
         ----------
@@ -192,6 +201,34 @@ class Method(ABC, Generic[P_co]):
         fraction : float
             Done share of the run, in [0, 1].
         """
+
+    def memory(self) -> dict[str, Tensor]:
+        """Return what the learner remembers besides its networks, for the checkpoint."""
+        return {}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Take back what `memory` returned."""
+
+
+class Method(Learner[P_co]):
+    """One published system. A subclass is one small file in this package."""
+
+    parties: ClassVar[str] = "teacher and student"
+    """Who the members of the ensemble are, for reasons in words."""
+    dimensions: ClassVar[Literal["any", "3d"]] = "any"
+    """Which networks it can use: slices with neighbours or boxes, or boxes alone."""
+    Params: ClassVar[type[MethodParams]] = MethodParams
+
+    def build(self, make: Maker) -> dict[str, nn.Module]:
+        """Return a student and its average; see `Learner.build` for what names mean."""
+        return {"student": make(), "teacher": freeze(make())}
+
+    @abstractmethod
+    def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
+        """Return the unweighted terms of one step, and what the riding discriminator judges."""
+
+    def after_step(self, nets: Networks, step: int, fraction: float) -> None:
+        """Follow the student after the optimiser's step."""
         update_teacher(nets["teacher"], nets["student"], step, self.params.ema_decay)
 
     def members(self, nets: Networks, x: Tensor) -> list[Tensor]:
@@ -200,13 +237,6 @@ class Method(ABC, Generic[P_co]):
         Networks are in eval mode. The first member is what the discriminator judges.
         """
         return [torch.softmax(nets[name](x).float(), dim=1) for name in ("teacher", "student")]
-
-    def memory(self) -> dict[str, Tensor]:
-        """Return what the method remembers besides its networks, for the checkpoint."""
-        return {}
-
-    def remember(self, memory: Mapping[str, Tensor]) -> None:
-        """Take back what `memory` returned."""
 
 
 def optimised(nets: Networks) -> dict[str, nn.Module]:

@@ -85,6 +85,11 @@ class TrainingParams(BaseModel):
         "auto erases them where no labelled slice shows any.",
         json_schema_extra=ADVANCED,
     )
+    pretrained: bool = Field(
+        True,
+        description="Begin from the newest pre-training on the project's images, if it fits.",
+        json_schema_extra=ADVANCED,
+    )
     validation: bool = Field(
         True,
         description="Keep the held-out slices out of training and measure Dice on them.",

@@ -159,10 +159,14 @@ class Decoder(nn.Module):
         )
         self.heads = nn.ModuleList(conv(width, classes, 1) for width in outer[1:] if deep)
 
-    def levels(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Return what every level gives, finest (the logits) first."""
+    def levels(self, features: Sequence[Tensor], finest: int = 0) -> list[Tensor]:
+        """Return what every level gives, finest first: level 0 the logits.
+
+        Levels finer than `finest` are not computed.
+        """
         x, found = features[-1], []
-        for rise, skipped in zip(reversed(self.rises), reversed(features[:-1]), strict=True):
+        rises, skips = self.rises[finest:], features[finest:-1]
+        for rise, skipped in zip(reversed(rises), reversed(skips), strict=True):
             x = rise(torch.cat([skipped, x], dim=1))
             found.append(x)
         return found[::-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sslseg.methods import find
 from sslseg.methods.base import MethodParams
 from sslseg.methods.parameters import fill
 from sslseg.methods.shared import CriticParams, TrainingParams
+from sslseg.networks.factory import NetworkSpec
 from sslseg.storage import checkpoints
 from sslseg.training.device import Device
 from sslseg.training.planner import Plan
@@ -40,6 +41,8 @@ class ModelFacts(BaseModel):
     step: int
     saw_held_out: bool = False
     baseline: bool = False
+    pretrained: str = ""
+    """The pre-training whose encoder its first step began from, if any."""
     critic: CriticHealth = CriticHealth()
 
 
@@ -54,19 +57,32 @@ def settings_of(
         When a name is unknown to all three, or a value does not fit.
     """
     models = (find(method).Params, TrainingParams, CriticParams)
-    known = {name for model in models for name in model.model_fields}
-    unknown = sorted(set(settings) - known)
-    if unknown:
-        raise SslsegError(
-            f"setting {unknown[0]!r} for method {method}",
-            "one of " + ", ".join(sorted(known)),
-            "Correct the name; `sslseg methods` lists them.",
-        )
-    params, training, critic = (fill(model, settings) for model in models)
+    params, training, critic = sort_settings(method, settings, models)
     assert isinstance(params, MethodParams)
     assert isinstance(training, TrainingParams)
     assert isinstance(critic, CriticParams)
     return params, training, critic
+
+
+def sort_settings(
+    name: str, settings: dict[str, Scalar], models: Sequence[type[BaseModel]]
+) -> list[BaseModel]:
+    """Return each of `models` filled with the settings that it has.
+
+    Raises
+    ------
+    SslsegError
+        When a name is unknown to all of them, or a value does not fit.
+    """
+    known = {key for model in models for key in model.model_fields}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        raise SslsegError(
+            f"setting {unknown[0]!r} for method {name}",
+            "one of " + ", ".join(sorted(known)),
+            "Correct the name; `sslseg methods` lists them.",
+        )
+    return [fill(model, settings) for model in models]
 
 
 def make_trainer(request: TrainRequest, method: str, plan: Plan, device: Device) -> Trainer:
@@ -157,8 +173,10 @@ def load(project: Path, device: Device) -> tuple[Trainer, ModelFacts]:
     return trainer, facts
 
 
-def warm_start(trainer: Trainer, project: Path, method: str) -> str | None:
-    """Take over the newest weights of this method and shape; return their run, or None.
+def to_go_on_from(
+    project: Path, method: str, network: NetworkSpec
+) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
+    """Return the newest weights of this method and shape, if there are any.
 
     A baseline trained in between does not break the line of a method.
     """
@@ -168,7 +186,6 @@ def warm_start(trainer: Trainer, project: Path, method: str) -> str | None:
             continue
         kept = honest(run)
         found = _read(kept) if kept.exists() else _read(run)
-        if found is not None and found[0].plan.network == trainer.plan.network:
-            trainer.load_weights(found[1])
-            return found[0].run
+        if found is not None and found[0].plan.network == network:
+            return found
     return None

@@ -194,7 +194,8 @@ def choose_axis(
         return None, "3-D network, since whole volumes are labelled."
     if len(planes) > 1 and planes[used] < 0.7 * planes.total():
         return None, "3-D network, since slices are labelled in several planes."
-    return used.axis, f"2.5-D network on {used} slices, since most labels lie in that plane."
+    why = "most labels lie in that plane" if planes else "nothing is labelled yet"
+    return used.axis, f"2.5-D network on {used} slices, since {why}."
 
 
 def coarse_axis(cases: Sequence[CaseRecord]) -> int | None:

@@ -30,13 +30,16 @@ from sslseg.methods.base import Method, MethodParams
 from sslseg.methods.shared import TrainingParams
 from sslseg.storage.arrays import write_atomic
 from sslseg.storage.store import ProjectStore
-from sslseg.training import model
+from sslseg.training import model, pretrained
 from sslseg.training.device import Device, choose
 from sslseg.training.health import NO_CONFIDENCE, diversity, told
 from sslseg.training.loop import REFIT_FROM, Job, Schedule
 from sslseg.training.planner import Plan, default_minutes, make_plan
 from sslseg.training.trainer import Trainer
 from sslseg.training.validation import critic_health, slice_dice
+
+NOTHING_BEFORE = "Starts anew: no earlier run of this method and shape."
+UNFIT = "What was pre-trained does not fit this network, so it is not used."
 
 Preview = Callable[[Trainer, model.ModelFacts], PredictionReady | None]
 
@@ -83,6 +86,7 @@ class Round:
     _data: ProjectData | None = field(init=False, default=None)
     _widest: float = field(init=False, default=0.0)
     _joined: bool = field(init=False, default=False)
+    _pretrained: str = field(init=False, default="")
     _free: set[str] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -104,7 +108,7 @@ class Round:
         training = required(training, chosen)
         self.plan = make_plan(self.store.cases(), covered, count, self.device, training)
         self.trainer = model.make_trainer(self.request, self.method, self.plan, self.device)
-        self.run = _new_run(self.store.path, self.method)
+        self.run = new_run(self.store.path / "runs", self.method)
 
     def job(self) -> Job:
         """Return the job for `sslseg.training.loop.train`."""
@@ -115,28 +119,18 @@ class Round:
                 *words,
                 f"{held} held-out slices judge the first {REFIT_FROM:.0%}, then teach.",
             )
-        if not self.request.fresh:
-            self.before = model.warm_start(self.trainer, self.store.path, self.method)
-            words = (
-                *words,
-                f"Goes on from run {self.before}."
-                if self.before
-                else "Starts anew: no earlier run of this method and shape.",
-            )
-        minutes = self.request.minutes
-        if minutes is None and self.request.steps is None:
-            minutes = default_minutes(self.device)
-            words = (*words, f"{minutes:g} minutes, since nobody said how long.")
+        words = (*words, *self._beginning())
+        schedule, length = schedule_of(self.request, self.device)
         return Job(
             trainer=self.trainer,
-            schedule=Schedule(self.request.steps, minutes),
+            schedule=schedule,
             started=RunStarted(
                 run=self.run,
                 method=self.method,
                 device=self.device.name,
-                plan=words,
-                steps=self.request.steps,
-                minutes=minutes,
+                plan=(*words, *length),
+                steps=schedule.steps,
+                minutes=schedule.minutes,
                 baseline=self.baseline,
             ),
             prepare=self._prepare,
@@ -158,8 +152,29 @@ class Round:
             step=self.trainer.step_count,
             saw_held_out=self._joined,
             baseline=self.baseline,
+            pretrained=self._pretrained,
             critic=self.health,
         )
+
+    def _beginning(self) -> tuple[str, ...]:
+        """Take over what was learnt before; return in words from what the run begins.
+
+        A pre-training that is newer than the run to go on from was asked for since: it wins.
+        """
+        path, network = self.store.path, self.plan.network
+        wanted = self.trainer.training.pretrained
+        learnt = pretrained.newest(path, network) if wanted else None
+        before = None if self.request.fresh else model.to_go_on_from(path, self.method, network)
+        if before and (learnt is None or before[0].run > learnt.run):
+            self.trainer.load_weights(before[1])
+            self.before = before[0].run
+            return (f"Goes on from run {self.before}.",)
+        if learnt and pretrained.take_over(self.trainer, path, learnt):
+            self._pretrained = learnt.run
+            return (f"Starts from the encoder pre-trained by {learnt.words}.",)
+        anew = () if self.request.fresh else (NOTHING_BEFORE,)
+        unfit = wanted and pretrained.exists(path)
+        return (*anew, UNFIT) if unfit else anew
 
     def _target(self) -> set[str]:
         """Return the cases of the target domain."""
@@ -285,11 +300,23 @@ def required(params: TrainingParams, method: type[Method[MethodParams]]) -> Trai
     return params.model_copy(update={"dimensions": method.dimensions})
 
 
-def _new_run(project: Path, method: str) -> str:
-    """Return an id that sorts by time (UTC, which no clock change turns back) and is not taken."""
+def schedule_of(request: TrainRequest, device: Device) -> tuple[Schedule, tuple[str, ...]]:
+    """Return how long a run lasts, and in words that the planner chose it, if it did."""
+    minutes = request.minutes
+    if minutes is not None or request.steps is not None:
+        return Schedule(request.steps, minutes), ()
+    minutes = default_minutes(device)
+    return Schedule(None, minutes), (f"{minutes:g} minutes, since nobody said how long.",)
+
+
+def new_run(folder: Path, method: str) -> str:
+    """Return an id that is not taken in `folder`.
+
+    It sorts by time: UTC, which no clock change turns back.
+    """
     stem = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     for number in range(100):
         prefix = f"{stem}-{number:02d}"
-        if not any((project / "runs").glob(f"{prefix}-*")):
+        if not any(folder.glob(f"{prefix}-*")):
             return f"{prefix}-{method}"
-    raise RuntimeError(f"100 runs within one second in {project}")
+    raise RuntimeError(f"100 runs within one second in {folder}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from sslseg.data.sampling import Sampler
@@ -14,12 +15,12 @@ from sslseg.data.views import Views
 from sslseg.data.warp import WarpRange
 from sslseg.inference.predictor import Predictor
 from sslseg.losses.ramps import poly
-from sslseg.methods.base import Method, MethodParams, StepOutput, critics, optimised
+from sslseg.methods.base import Learner, Method, StepOutput, critics, optimised
 from sslseg.methods.shared import CriticParams, TrainingParams
 from sslseg.networks.discriminators import PixelDiscriminator, record_of
 from sslseg.networks.factory import Maker, memory_format
 from sslseg.networks.record import Record
-from sslseg.networks.unet import Encoder
+from sslseg.networks.unet import Decoder, Encoder
 from sslseg.training.critic import RidingCritic
 from sslseg.training.device import Device
 from sslseg.training.planner import Plan
@@ -51,8 +52,8 @@ class Trainer:
 
     Parameters
     ----------
-    method : Method
-        Gives networks and terms.
+    method : Learner
+        Gives networks and terms: a method, or a way to learn from images alone.
     plan : Plan
         Fixes shapes and optimiser.
     device : Device
@@ -63,7 +64,7 @@ class Trainer:
         Shared parameters.
     """
 
-    method: Method[MethodParams]
+    method: Learner[BaseModel]
     plan: Plan
     device: Device
     seed: int
@@ -150,15 +151,16 @@ class Trainer:
             out = self.method.step(batch, views, self.nets, fraction)
             terms = dict(out.terms)
             ramps = self.method.ramps()
-            if self.critic is not None and self.critic.ramp()(fraction) > 0:
-                terms["adversarial"] = self.critic.adversarial(out.logits, views, fraction)
+            judged = out if isinstance(out, StepOutput) else None
+            if judged and self.critic is not None and self.critic.ramp()(fraction) > 0:
+                terms["adversarial"] = self.critic.adversarial(judged.logits, views, fraction)
                 ramps = {**ramps, "adversarial": self.critic.ramp()}
         weighted = {n: t * (ramps[n](fraction) if n in ramps else 1.0) for n, t in terms.items()}
         counted = self._descend(torch.stack([t.float() for t in weighted.values()]).sum())
         report = {name: float(term.detach()) for name, term in weighted.items()}
         if counted:
             self.method.after_step(self.nets, self.step_count, fraction)
-            report |= self._teach_critics(out, views, fraction)
+            report |= self._teach_critics(judged, views, fraction) if judged else {}
         else:
             self._restore(statistics)
         self.step_count += 1
@@ -263,7 +265,7 @@ class Trainer:
     def _looks(self, sampler: Sampler, fraction: float) -> float:
         """Return how often this run will have looked at each annotated slice when it ends."""
         expected_steps = self.step_count / fraction if fraction > 0 else 1.0
-        return expected_steps * self.plan.labelled / sampler.slices
+        return expected_steps * self.plan.labelled / max(1, sampler.slices)
 
     def _set_learning_rate(self, fraction: float, looks: float) -> float:
         warm = min(1.0, (self.step_count + 1) / WARM_UP_STEPS)
@@ -295,12 +297,21 @@ class Trainer:
         return tuple(self.training.mirror and axis == 0 for axis in axes)
 
     def predictor(self) -> Predictor:
-        """Return a predictor with the networks as they are now, in eval mode."""
+        """Return a predictor with the networks as they are now, in eval mode.
+
+        Raises
+        ------
+        TypeError
+            Where what was trained is no method and predicts nothing.
+        """
+        method = self.method
+        if not isinstance(method, Method):
+            raise TypeError(f"{method.name} learns from images alone and predicts nothing")
         for net in self.nets.values():
             net.eval()
         plan, judge = self.plan, self.judge
         return Predictor(
-            members=lambda x: self.method.members(self.nets, x),
+            members=lambda x: method.members(self.nets, x),
             critic=None if judge is None else judge.eval(),
             classes=plan.network.classes,
             axis=plan.axis,
@@ -309,6 +320,7 @@ class Trainer:
             device=self.device.torch,
             amp=self.device.amp,
             shifts=plan.shifts,
+            encoders=tuple(part for part in self._parts() if isinstance(part, Encoder)),
         )
 
     def state(self) -> dict[str, Tensor]:
@@ -334,12 +346,21 @@ class Trainer:
         if self.critic is not None:
             _load(self.critic.net, "critic.", tensors)
 
-    def load_encoder(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over a pre-trained encoder in every network that has one of its shape."""
-        for net in self.nets.values():
-            for part in (net, getattr(net, "encoder", None)):
-                if isinstance(part, Encoder):
-                    _load(part, "", tensors)
+    def load_pretrained(self, tensors: Mapping[str, Tensor]) -> int:
+        """Take over what was learnt from images alone; return how many encoders could.
+
+        `tensors` are ``encoder.*``, taken whole or not at all, and perhaps ``decoder.rises.N.*``.
+        """
+        parts = self._parts()
+        taken = [_load_whole(p, "encoder.", tensors) for p in parts if isinstance(p, Encoder)]
+        for decoder in (part for part in parts if isinstance(part, Decoder)):
+            for level, rise in enumerate(decoder.rises):
+                _load_whole(rise, f"decoder.rises.{level}.", tensors)
+        return sum(taken)
+
+    def _parts(self) -> list[nn.Module]:
+        """Return all modules of all networks."""
+        return [part for net in self.nets.values() for part in net.modules()]
 
     def load_state(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Continue exactly where `state` was taken, after `step` steps."""
@@ -366,6 +387,16 @@ def _copied(tensor: Tensor) -> Tensor:
 
 def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _load_whole(part: nn.Module, prefix: str, tensors: Mapping[str, Tensor]) -> bool:
+    """Take over a part if all of its tensors are there in its shapes; tell whether it was."""
+    found = _named(prefix, tensors)
+    shapes = {key: value.shape for key, value in part.state_dict().items()}
+    fits = {key: value.shape for key, value in found.items()} == shapes
+    if fits:
+        part.load_state_dict(found)
+    return fits
 
 
 def _load(net: nn.Module, prefix: str, tensors: Mapping[str, Tensor]) -> None:
