@@ -194,8 +194,8 @@ class LabelsAdapter:
 
     def _painted(self, event: Any = None) -> None:
         self._stamped()
-        self.flush()
-        # Some edits tell before they write (`data_setitem` does), so look again.
+        # A little later, for two reasons: some edits tell before they write (`data_setitem` does),
+        # and the disk is not waited for before the end of the stroke is drawn.
         self._hurry(PAINT_MS)
 
     def _refreshed(self, event: Any = None) -> None:

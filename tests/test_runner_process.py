@@ -47,6 +47,10 @@ sys.stdin.read()
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 pidfd = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfd_open")
 
+autogroups = pytest.mark.skipif(
+    not Path("/proc/self/autogroup").exists(), reason="needs Linux's autogroups"
+)
+
 
 @pytest.fixture
 def runner(tmp_path):
@@ -296,6 +300,13 @@ def test_the_worker_makes_way_and_has_a_session_of_its_own(opened):
     os.kill(opened.pid, signal.SIGINT)
     opened.send(train())
     assert await_done(opened)[-1].message == ""
+
+
+@autogroups
+def test_the_worker_s_session_makes_way_for_the_viewer_s(opened):
+    # where Linux shares out time by session, the niceness of a process alone changes nothing
+    assert Path(f"/proc/{opened.pid}/autogroup").read_text().endswith("nice 10\n")
+    assert not Path("/proc/self/autogroup").read_text().endswith("nice 10\n")
 
 
 @pidfd
