@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -55,7 +54,7 @@ def find(name: str) -> type[Method[MethodParams]]:
     methods = registry()
     if name in methods:
         return methods[name]
-    defined = [method for method in _subclasses(Method) if method.__dict__.get("name") == name]
+    defined = [method for method in _defined() if method.__dict__.get("name") == name]
     if defined:
         return defined[-1]
     for entry in entry_points(group=GROUP, name=name):
@@ -66,10 +65,12 @@ def find(name: str) -> type[Method[MethodParams]]:
     )
 
 
-def _subclasses(cls: type[Method[MethodParams]]) -> Iterator[type[Method[MethodParams]]]:
-    for sub in cls.__subclasses__():
-        yield sub
-        yield from _subclasses(sub)
+def _defined() -> list[type[Method[MethodParams]]]:
+    """Return every subclass of `Method` that this process knows, older siblings first."""
+    found: list[type[Method[MethodParams]]] = [*Method.__subclasses__()]
+    for method in found:
+        found.extend(method.__subclasses__())
+    return found
 
 
 def _checked(loaded: object, name: str, value: str) -> type[Method[MethodParams]]:
