@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
@@ -74,7 +74,7 @@ def find(name: str) -> type[Method[MethodParams]]:
     methods = registry()
     if name in methods:
         return methods[name]
-    defined = [method for method in _subclasses() if method.__dict__.get("name") == name]
+    defined = [method for method in _defined() if method.__dict__.get("name") == name]
     if defined:
         return defined[-1]
     for entry in entry_points(group=GROUP, name=name):
@@ -85,13 +85,12 @@ def find(name: str) -> type[Method[MethodParams]]:
     )
 
 
-def _subclasses() -> Iterator[type[Method[MethodParams]]]:
-    """Yield every method that this process knows, subclasses of methods included."""
-    waiting = Method.__subclasses__()
-    while waiting:
-        method = waiting.pop(0)
-        yield method
-        waiting += method.__subclasses__()
+def _defined() -> list[type[Method[MethodParams]]]:
+    """Return every subclass of `Method` that this process knows, older siblings first."""
+    found: list[type[Method[MethodParams]]] = [*Method.__subclasses__()]
+    for method in found:
+        found.extend(method.__subclasses__())
+    return found
 
 
 def _checked(loaded: object, name: str, value: str) -> type[Method[MethodParams]]:

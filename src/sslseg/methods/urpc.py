@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from sslseg.data.batch import Batch
@@ -19,7 +20,15 @@ from sslseg.networks.teacher import freeze
 from sslseg.networks.unet import UNet
 
 
-class Urpc(Method[SemiSupervisedParams]):
+class UrpcParams(SemiSupervisedParams):
+    """Parameters of URPC."""
+
+    consistency: float = Field(
+        5.0, ge=0, description="Weight of what the unlabelled volumes teach, at its fullest."
+    )
+
+
+class Urpc(Method[UrpcParams]):
     """Every level of the decoder predicts, and each is pulled to the mean of all.
 
     Luo et al., MICCAI 2021; MedIA 2022 (methods.md D2). With p_s the prediction of scale s and
@@ -27,7 +36,8 @@ class Urpc(Method[SemiSupervisedParams]):
     mean and exp(-D_s) how far it is believed: L = mean_s [ sum_v exp(-D_s) (p_s - pbar)^2 /
     sum_v exp(-D_s) + mean_v D_s ], over voxels that nobody annotated. All scales are supervised
     alike. One pass gives the doubt for nothing: the scales are members, and their mutual
-    information is the mean of D_s with its two sides exchanged. The published weight is 0.1.
+    information is the mean of D_s with its two sides exchanged. The published weight is 0.1, which
+    nobody feels in a run of some hundred steps.
     """
 
     name = "urpc"
@@ -35,7 +45,7 @@ class Urpc(Method[SemiSupervisedParams]):
     summary = "One network that predicts at several scales, which must agree; the cheapest doubt."
     source = "Luo et al., MICCAI 2021; MedIA 2022"
     parties = "coarse and fine predictions"
-    Params = SemiSupervisedParams
+    Params = UrpcParams
 
     def build(self, make: Maker) -> dict[str, nn.Module]:
         """Return student and EMA, each with a head at every level."""
