@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from xml.etree import ElementTree
@@ -22,6 +23,7 @@ from sslseg.core.events import (
 from sslseg.session import Session
 from sslseg.simulate.arms import arms_of
 from sslseg.simulate.play import progress_alone, simulate
+from sslseg.storage.lease import LEASE, LeaseHolder
 from sslseg.storage.store import ProjectStore
 
 TRAIN = TrainRequest(steps=2, device=DeviceChoice.CPU)
@@ -191,7 +193,9 @@ def test_rounds_of_a_project_that_was_deleted_are_played_again(world):
 def test_two_processes_do_not_play_the_same_arm(world):
     play(world, 1)
     runs = set((scratch(world) / "runs").iterdir())
-    with Session(scratch(world)), pytest.raises(SslsegError, match="being played already"):
+    other = LeaseHolder.here().model_copy(update={"pid": os.getppid()})
+    (scratch(world) / LEASE).write_text(other.model_dump_json())
+    with pytest.raises(SslsegError, match="being played already"):
         play(world, 2)
     assert set((scratch(world) / "runs").iterdir()) == runs
 
