@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -21,6 +23,7 @@ from sslseg.core.events import (
 from sslseg.session import Session
 from sslseg.simulate.arms import arms_of
 from sslseg.simulate.play import progress_alone, simulate
+from sslseg.storage.lease import LEASE, LeaseHolder
 from sslseg.storage.store import ProjectStore
 
 TRAIN = TrainRequest(steps=2, device=DeviceChoice.CPU)
@@ -177,6 +180,24 @@ def test_a_line_cut_short_is_done_again(world):
     _, found = play(world, 1)
     assert len(found["curve"]) == 1
     assert log.read_text().endswith("}\n")
+
+
+def test_rounds_of_a_project_that_was_deleted_are_played_again(world):
+    _, first = play(world, 1)
+    shutil.rmtree(scratch(world))
+    _, both = play(world, 2)
+    assert first["runs"][0] not in both["runs"]
+    assert [point["slices"] for point in both["curve"]] == [2, 4]
+
+
+def test_two_processes_do_not_play_the_same_arm(world):
+    play(world, 1)
+    runs = set((scratch(world) / "runs").iterdir())
+    other = LeaseHolder.here().model_copy(update={"pid": os.getppid()})
+    (scratch(world) / LEASE).write_text(other.model_dump_json())
+    with pytest.raises(SslsegError, match="being played already"):
+        play(world, 2)
+    assert set((scratch(world) / "runs").iterdir()) == runs
 
 
 def test_no_labels_no_simulation(world, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_sslseg.controller import Controller
@@ -15,6 +16,8 @@ from sslseg.core.spread import mean_and_error, with_error
 COLOR = "#6fc3df"
 LAST = 10
 """Slices that the figure is of."""
+
+DRAWN_AFTER_MS = 200
 
 TIP = (
     "Each point is a slice that you labelled: how well the prediction on the screen at your first\n"
@@ -40,12 +43,21 @@ class CorrectionsWidget(QWidget):
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(2)
         self._layout.addWidget(self.label)
-        controller.corrections.changed.connect(self._refresh)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(DRAWN_AFTER_MS)
+        self._soon.timeout.connect(self._refresh)
+        controller.corrections.changed.connect(self._hurry)
         self.setVisible(False)
 
     def value(self) -> tuple[Correction, ...]:
         """Return the corrections shown, in order."""
         return self._points
+
+    def _hurry(self) -> None:
+        # A project that is opened tells of one case after the other: one drawing for many.
+        if not self._soon.isActive():
+            self._soon.start()
 
     def _refresh(self) -> None:
         self._points = self._controller.corrections.points

@@ -234,7 +234,8 @@ class TrainWidget(QWidget):
 
     def _finish(self, event: RunFinished) -> None:
         self.shut()
-        self._idle(f"{event.reason}: {event.step} steps in {duration(event.seconds)}")
+        beside = "baseline " if event.run == self._baseline else ""
+        self._idle(f"{beside}{event.reason}: {event.step} steps in {duration(event.seconds)}")
 
     def _done(self, event: CommandDone) -> None:
         """Say what did not work; the reason is a notification of the controller."""

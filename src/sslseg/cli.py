@@ -30,6 +30,7 @@ from sslseg.options import (
     Seed,
     Settings,
     Steps,
+    Strategy,
     request_of,
     settings_of,
 )
@@ -37,7 +38,7 @@ from sslseg.runner.launch import new_log
 from sslseg.runner.perform import plain_words
 from sslseg.storage import schema
 from sslseg.storage.store import ProjectStore
-from sslseg.suggest.strategies import ADDITIONS, AUTO, STRATEGIES
+from sslseg.suggest.strategies import AUTO
 from sslseg.terminal import Follower, described, pretraining_help, stoppable, table
 
 if TYPE_CHECKING:
@@ -53,13 +54,6 @@ app = typer.Typer(
 
 # Typer carries its own click from 0.29 on: click's root error is found through a public child.
 _ClickError: type[Exception] = typer.BadParameter.__mro__[2]
-
-STRATEGY_HELP = (
-    "; ".join(f"{each.name}: {each.summary}" for each in STRATEGIES.values())
-    + ". Can be added, as in uncertainty+power+cost: "
-    + "; ".join(f"+{each.name}: {each.summary}" for each in ADDITIONS.values())
-    + "."
-)
 
 
 class Failure(Exception):
@@ -199,7 +193,7 @@ def predict(
 def suggest(
     project: Project,
     count: Annotated[int, typer.Option(min=1, help="How many slices.")] = 10,
-    strategy: Annotated[str, typer.Option(help=f"How to choose them. {STRATEGY_HELP}")] = AUTO,
+    strategy: Strategy = AUTO,
     as_json: Json = False,
 ) -> None:
     """Say which slices to label next, best first, and why."""

@@ -12,6 +12,7 @@ import typer
 
 from sslseg.core.config import DeviceChoice, Scalar, TrainRequest
 from sslseg.core.errors import SslsegError
+from sslseg.suggest.strategies import ADDITIONS, STRATEGIES
 
 Project = Annotated[Path, typer.Argument(help="The project folder.", metavar="PROJECT")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -23,6 +24,13 @@ Method = Annotated[str | None, typer.Option(help="A name from `sslseg methods`."
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="A parameter, key=value; repeat for more.")
 ]
+_STRATEGIES = (
+    "; ".join(f"{each.name}: {each.summary}" for each in STRATEGIES.values())
+    + ". Can be added, as in uncertainty+power+cost: "
+    + "; ".join(f"+{each.name}: {each.summary}" for each in ADDITIONS.values())
+    + "."
+)
+Strategy = Annotated[str, typer.Option(help=f"How to choose them. {_STRATEGIES}")]
 
 
 def request_of(

@@ -132,6 +132,7 @@ def test_a_click_on_a_point_shows_its_slice(labelling, qtbot, runner):
     widget = dock.train.corrections
     qtbot.waitUntil(lambda: widget.plot.isVisible() and widget.plot.width() > 60, timeout=5000)
     box = widget.plot.getPlotItem().getViewBox()
+    qtbot.waitUntil(lambda: box.viewRange()[0][1] > 2, timeout=5000)  # drawn with both points
     place = widget.plot.mapFromScene(box.mapViewToScene(QPointF(2, found[1].dice)))
     qtbot.mouseMove(widget.plot.viewport(), place)
     qtbot.mouseClick(widget.plot.viewport(), Qt.MouseButton.LeftButton, pos=place)

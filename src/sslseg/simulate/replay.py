@@ -28,6 +28,7 @@ from sslseg.simulate.arms import Arm, Dice, Round, averaged, curve, digest
 from sslseg.simulate.effort import effort
 from sslseg.simulate.world import World, make_project
 from sslseg.storage.arrays import latest_prediction, load_array, load_info
+from sslseg.storage.schema import DATABASE
 from sslseg.storage.store import ProjectStore
 from sslseg.terminal import Summary
 
@@ -88,13 +89,29 @@ class Replay:
         )
 
     def __enter__(self) -> Self:
-        """Open the arm's project, made if it is not there, as the last finished round left it."""
+        """Open the arm's project, made if it is not there, as the last finished round left it.
+
+        Raises
+        ------
+        SslsegError
+            When another process plays the same arm.
+        """
+        if not (self.folder / DATABASE).exists():  # finished rounds are worth nothing without it
+            self.rounds = []
+            self._log.unlink(missing_ok=True)
         make_project(self.folder, self._world, self._world.pool)
+        self._session = Session(self.folder)
+        if self._session.store.read_only:
+            self._session.close()
+            raise SslsegError(
+                f"a simulation that is being played already, in {self.folder}",
+                "one process for each strategy, method and seed",
+                "Wait for the other one, or stop it.",
+            )
         kept = {one.run for one in self.rounds}
         for run in self.folder.glob("runs/*"):
             if run.name not in kept:
                 shutil.rmtree(run)
-        self._session = Session(self.folder)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -24,6 +24,14 @@ from sslseg.networks.unet import Decoder, Encoder
 from sslseg.training.critic import RidingCritic
 from sslseg.training.device import Device
 from sslseg.training.planner import Plan
+from sslseg.training.tensors import (
+    copied,
+    load,
+    load_optimiser,
+    load_whole,
+    named,
+    optimiser_state,
+)
 
 CLIP_NORM = 12.0
 WARM_UP_STEPS = 20
@@ -331,20 +339,20 @@ class Trainer:
             for key, value in net.state_dict().items()
         }
         tensors |= {f"memory.{name}": value for name, value in self.method.memory().items()}
-        tensors |= _optimiser_state("optimiser", self.optimiser)
+        tensors |= optimiser_state("optimiser", self.optimiser)
         if self.critics_optimiser is not None:
-            tensors |= _optimiser_state("critics_optimiser", self.critics_optimiser)
+            tensors |= optimiser_state("critics_optimiser", self.critics_optimiser)
         if self.critic is not None:
             tensors |= {f"critic.{k}": v for k, v in self.critic.net.state_dict().items()}
-            tensors |= _optimiser_state("critic_optimiser", self.critic.optimiser)
-        return {name: _copied(tensor) for name, tensor in tensors.items()}
+            tensors |= optimiser_state("critic_optimiser", self.critic.optimiser)
+        return {name: copied(tensor) for name, tensor in tensors.items()}
 
     def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over weights where names and shapes agree: the warm start of a new round."""
         for name, net in self.nets.items():
-            _load(net, f"net.{name}.", tensors)
+            load(net, f"net.{name}.", tensors)
         if self.critic is not None:
-            _load(self.critic.net, "critic.", tensors)
+            load(self.critic.net, "critic.", tensors)
 
     def load_pretrained(self, tensors: Mapping[str, Tensor]) -> int:
         """Take over what was learnt from images alone; return how many encoders could.
@@ -352,10 +360,10 @@ class Trainer:
         `tensors` are ``encoder.*``, taken whole or not at all, and perhaps ``decoder.rises.N.*``.
         """
         parts = self._parts()
-        taken = [_load_whole(p, "encoder.", tensors) for p in parts if isinstance(p, Encoder)]
+        taken = [load_whole(p, "encoder.", tensors) for p in parts if isinstance(p, Encoder)]
         for decoder in (part for part in parts if isinstance(part, Decoder)):
             for level, rise in enumerate(decoder.rises):
-                _load_whole(rise, f"decoder.rises.{level}.", tensors)
+                load_whole(rise, f"decoder.rises.{level}.", tensors)
         return sum(taken)
 
     def _parts(self) -> list[nn.Module]:
@@ -365,12 +373,12 @@ class Trainer:
     def load_state(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Continue exactly where `state` was taken, after `step` steps."""
         self.load_weights(tensors)
-        self.method.remember(_named("memory.", tensors))
-        _load_optimiser(self.optimiser, "optimiser", tensors)
+        self.method.remember(named("memory.", tensors))
+        load_optimiser(self.optimiser, "optimiser", tensors)
         if self.critics_optimiser is not None:
-            _load_optimiser(self.critics_optimiser, "critics_optimiser", tensors)
+            load_optimiser(self.critics_optimiser, "critics_optimiser", tensors)
         if self.critic is not None:
-            _load_optimiser(self.critic.optimiser, "critic_optimiser", tensors)
+            load_optimiser(self.critic.optimiser, "critic_optimiser", tensors)
         self.step_count = step
 
 
@@ -378,52 +386,3 @@ def step_seed(seed: int, step: int) -> int:
     """Return a seed that follows from (seed, step) alone and spreads over 63 bits."""
     digest = hashlib.blake2b(f"{seed}/{step}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % (2**63 - 1)
-
-
-def _copied(tensor: Tensor) -> Tensor:
-    """Return a row-major copy on the CPU that later steps do not change."""
-    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-
-
-def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _load_whole(part: nn.Module, prefix: str, tensors: Mapping[str, Tensor]) -> bool:
-    """Take over a part if all of its tensors are there in its shapes; tell whether it was."""
-    found = _named(prefix, tensors)
-    shapes = {key: value.shape for key, value in part.state_dict().items()}
-    fits = {key: value.shape for key, value in found.items()} == shapes
-    if fits:
-        part.load_state_dict(found)
-    return fits
-
-
-def _load(net: nn.Module, prefix: str, tensors: Mapping[str, Tensor]) -> None:
-    mine = net.state_dict()
-    fitting = {
-        key: tensors[prefix + key]
-        for key, value in mine.items()
-        if prefix + key in tensors and tensors[prefix + key].shape == value.shape
-    }
-    net.load_state_dict({**mine, **fitting})
-
-
-def _optimiser_state(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    return {
-        f"{prefix}.{index}.{key}": torch.as_tensor(value)
-        for index, entry in optimiser.state_dict()["state"].items()
-        for key, value in entry.items()
-    }
-
-
-def _load_optimiser(
-    optimiser: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor]
-) -> None:
-    found: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith(prefix + "."):
-            index, key = name.removeprefix(prefix + ".").split(".", 1)
-            found.setdefault(int(index), {})[key] = tensor.clone()
-    state = optimiser.state_dict()
-    optimiser.load_state_dict({**state, "state": found})
