@@ -16,6 +16,7 @@ from napari_sslseg.background import Background
 from napari_sslseg.bridge import Bridge
 from napari_sslseg.case_view import CaseView
 from napari_sslseg.corrections import Corrections
+from napari_sslseg.freshness import Freshness
 from napari_sslseg.labels_adapter import Slices
 from napari_sslseg.reading import describer, fits, good_annotation
 from napari_sslseg.suggestions import SuggestionQueue, key_of
@@ -38,7 +39,6 @@ from sslseg.core.events import (
     Stop,
     Suggest,
     SuggestionsReady,
-    Task,
     Train,
 )
 from sslseg.core.geometry import Plane
@@ -92,12 +92,11 @@ class Controller:
         self._status = self._runner.status
         self._bridge = Bridge(self._jobs, self.report, lambda: self.view.drawing)
         self._bridge.start()
-        self._fresh: set[str] | None = None
+        self._fresh = Freshness()
         self._asked: Counter[str] = Counter()
         self._known = +self._asked
         self._listed_at = 0.0
         self._run_words = ""
-        self._makes_model = True
         self.closed = False
 
     @property
@@ -108,11 +107,6 @@ class Controller:
     def awaits(self, *commands: str) -> bool:
         """Tell whether the engine was asked for one of these and has not said that it is done."""
         return any(self._asked[command] for command in commands)
-
-    @property
-    def unsaved(self) -> bool:
-        """Whether writing strokes has failed and is tried again."""
-        return self.view.failing
 
     # ---- projects ----
 
@@ -283,9 +277,8 @@ class Controller:
             self.queue.set(event.suggestions)
         elif isinstance(event, Exported):
             show_info(f"Export complete: {len(event.files)} files written.")
-        elif isinstance(event, RunStarted) and not event.baseline:
-            self._makes_model = event.task is Task.TRAINING
-            self._fresh = None if self._makes_model else self._fresh
+        elif isinstance(event, RunStarted):
+            self._fresh.begin(event)
         elif isinstance(event, RunFinished):
             self._run_finished(event)
         elif isinstance(event, CommandDone):
@@ -295,8 +288,7 @@ class Controller:
                 show_warning(event.message)
 
     def _run_finished(self, event: RunFinished) -> None:
-        if self._fresh is not None and self.view.case is not None and self._makes_model:
-            self._fresh &= {self.view.case.name}
+        self._fresh.finish(None if self.view.case is None else self.view.case.name)
         self._run_words = event.message
         if event.message:
             show = show_error if event.reason is FinishReason.FAILED else show_info
@@ -305,7 +297,7 @@ class Controller:
     def _predicted(self, case: str, folder: Path) -> None:
         if case not in self.worklist.summaries:  # of a project that was closed meanwhile
             return
-        self._fresh = {case, *(self._fresh or ())}
+        self._fresh.note(case)
         self._submit_facts(case, folder)
         if self.view.case is not None and self.view.case.name == case:
             self._load_prediction(case, folder)
@@ -313,8 +305,7 @@ class Controller:
     def _predict_if_stale(self, case: str) -> None:
         """Let the newest model look at a case; while training it does so by itself."""
         idle = self._runner.status.state in (RunnerState.IDLE, RunnerState.READY)
-        if idle and self._fresh is not None and case not in self._fresh:
-            self._fresh.add(case)
+        if idle and self._fresh.claim(case):
             self.send(Predict(cases=(case,)))
 
     def _load_prediction(self, case: str, folder: Path | None) -> None:
@@ -328,12 +319,11 @@ class Controller:
             self.background.submit(lambda: arrays.load_prediction(folder), show)
 
     def _read_all_facts(self) -> None:
-        store = self._open_store()
-        self._fresh = None
+        self._fresh.clear()
         for name in self.worklist.summaries:
-            folder = arrays.latest_prediction(store.path, name)
+            folder = arrays.latest_prediction(self._open_store().path, name)
             if folder is not None:
-                self._fresh = {name, *(self._fresh or ())}
+                self._fresh.note(name)
                 self._submit_facts(name, folder)
 
     def _submit_facts(self, case: str, folder: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from cli_worlds import write_ellipsoids
 
-from sslseg import cli
+from sslseg import cli, window
 from sslseg.methods import find
 
 
@@ -301,13 +301,13 @@ def test_an_unforeseen_error_is_one_line_and_a_log(monkeypatch, tmp_path):
 
 
 def test_gui_without_napari_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(window.importlib.util, "find_spec", lambda name: None)
     refused(run("gui"), "pip install '.[gui]'")
 
 
 def test_gui_starts_the_plugin_in_a_process(monkeypatch, tmp_path):
     calls = []
-    monkeypatch.setattr(cli.subprocess, "call", lambda argv: calls.append(argv) or 0)
+    monkeypatch.setattr(window.subprocess, "call", lambda argv: calls.append(argv) or 0)
     done("new", tmp_path / "p", "--class", "liver")
     done("gui", tmp_path / "p")
     assert calls == [[sys.executable, "-m", "napari_sslseg", str(tmp_path / "p")]]
@@ -315,7 +315,7 @@ def test_gui_starts_the_plugin_in_a_process(monkeypatch, tmp_path):
 
 def test_gui_of_no_project_is_one_line_and_no_window(monkeypatch, tmp_path):
     calls = []
-    monkeypatch.setattr(cli.subprocess, "call", lambda argv: calls.append(argv) or 0)
+    monkeypatch.setattr(window.subprocess, "call", lambda argv: calls.append(argv) or 0)
     refused(run("gui", tmp_path), "no project")
     assert calls == []
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import runpy
-import subprocess
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -24,22 +22,27 @@ from sslseg.core.geometry import Plane
 from sslseg.options import (
     Device,
     Json,
+    LastMinutes,
     Method,
+    Methods,
     Minutes,
     Project,
+    ScoreCases,
     Seed,
+    Seeds,
     Settings,
     Steps,
+    Strategies,
     Strategy,
     request_of,
     settings_of,
 )
 from sslseg.runner.launch import new_log
 from sslseg.runner.perform import plain_words
-from sslseg.storage import schema
 from sslseg.storage.store import ProjectStore
 from sslseg.suggest.strategies import AUTO
 from sslseg.terminal import Follower, described, pretraining_help, stoppable, table
+from sslseg.window import open_window
 
 if TYPE_CHECKING:
     from sslseg.session import Session
@@ -223,29 +226,19 @@ def simulate(
     labels: Annotated[Path, typer.Option(help="A label file per case, named like its image.")],
     rounds: Annotated[int, typer.Option(min=1, help="How often to label and train.")],
     slices: Annotated[int, typer.Option(min=1, help="Slices labelled in each round.")],
-    strategy: Annotated[
-        list[str] | None, typer.Option(help="How the slices are chosen; repeat to compare.")
-    ] = None,
-    method: Annotated[
-        list[str] | None, typer.Option(help="A name from `sslseg methods`; repeat to compare.")
-    ] = None,
+    strategy: Strategies = None,
+    method: Methods = None,
     minutes: Minutes = None,
-    last_minutes: Annotated[
-        float | None, typer.Option(min=0.001, help="How long to train in the last round.")
-    ] = None,
+    last_minutes: LastMinutes = None,
     steps: Steps = None,
     device: Device = DeviceChoice.AUTO,
-    seed: Annotated[
-        list[int] | None, typer.Option(help="What random draws follow from; repeat for more.")
-    ] = None,
+    seed: Seeds = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier rounds.")] = False,
     settings: Settings = None,
     holdout: Annotated[
         int, typer.Option(min=0, help="Cases kept out of the project, to be scored on.")
     ] = 0,
-    score_cases: Annotated[
-        list[str] | None, typer.Option(help="A case to keep out instead; repeat for more.")
-    ] = None,
+    score_cases: ScoreCases = None,
     as_json: Json = False,
 ) -> None:
     """Replay the loop with an annotator who knows the true labels; resumes where it ended.
@@ -368,8 +361,7 @@ def _refuse(line: str) -> int:
 
 
 def _usage_words(error: Exception) -> str:
-    format_message = getattr(error, "format_message", None)
-    return str(format_message() if format_message else error)
+    return str(getattr(error, "format_message", lambda: error)())
 
 
 def _kept_in_log() -> str:
@@ -385,17 +377,7 @@ def _result(value: Any, text: str, as_json: bool) -> None:
 
 
 def _open_window(project: Path | None) -> None:
-    """Start napari in a process of its own and wait until it is closed."""
-    if importlib.util.find_spec("napari") is None:
-        raise SslsegError(
-            "an installation without napari",
-            "napari and a Qt binding beside the engine",
-            "Run: pip install '.[gui]' in the folder of this program",
-        )
-    if project is not None:
-        schema.require(project)
-    arguments = [] if project is None else [str(project)]
-    if subprocess.call([sys.executable, "-m", "napari_sslseg", *arguments]):
+    if open_window(project):
         raise Failure("The window ended with an error; see the lines above.")
 
 

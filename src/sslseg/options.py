@@ -32,6 +32,23 @@ _STRATEGIES = (
 )
 Strategy = Annotated[str, typer.Option(help=f"How to choose them. {_STRATEGIES}")]
 
+# Of a simulation, which compares what is repeated.
+Strategies = Annotated[
+    list[str] | None, typer.Option("--strategy", help="How to choose slices; repeat to compare.")
+]
+Methods = Annotated[
+    list[str] | None, typer.Option("--method", help="From `sslseg methods`; repeat to compare.")
+]
+Seeds = Annotated[
+    list[int] | None, typer.Option("--seed", help="What draws follow from; repeat for more.")
+]
+LastMinutes = Annotated[
+    float | None, typer.Option(min=0.001, help="How long to train in the last round.")
+]
+ScoreCases = Annotated[
+    list[str] | None, typer.Option(help="A case to keep out instead; repeat for more.")
+]
+
 
 def request_of(
     method: str | None,
