@@ -98,7 +98,7 @@ def test_all_decoders_are_supervised_and_share_the_encoder():
 def test_a_pretrained_encoder_reaches_student_and_teacher():
     trainer = tiny_trainer("mc-net")
     taught = {k: v + 1 for k, v in trainer.nets["student"].encoder.state_dict().items()}
-    trainer.load_encoder(taught)
+    trainer.load_pretrained({f"encoder.{key}": value for key, value in taught.items()})
     for name in ("student", "teacher"):
         found = trainer.nets[name].encoder.state_dict()
         assert all(torch.equal(found[key], value) for key, value in taught.items())

@@ -125,6 +125,7 @@ def info(name, family, needs_domains=False):
 OFFERED = (
     info("supervised", "Baseline"),
     info("mean-teacher", "Consistency"),
+    info("co-training", "Co-training"),
     info("advent", "Domain adaptation", needs_domains=True),
     info("ua-mt", "Consistency"),
 )
@@ -137,11 +138,12 @@ def test_methods_stand_under_headings_that_cannot_be_chosen(qtbot):
     assert entries == [
         *("— Baseline —", "supervised"),
         *("— Consistency —", "mean-teacher", "ua-mt"),
+        *("— Co-training —", "co-training"),
         *("— Domain adaptation —", "advent"),
     ]
-    assert combo.currentText() == "mean-teacher"
-    combo.setCurrentText("ua-mt")
-    assert combo.currentData() == "ua-mt"
+    assert combo.currentText() == "co-training"
+    combo.setCurrentText("co-training")
+    assert combo.currentData() == "co-training"
     qtbot.keyClick(combo, Qt.Key.Key_Down)  # over the heading
     assert combo.currentData() == "advent"
     tip = combo.itemData(combo.currentIndex(), Qt.ItemDataRole.ToolTipRole)
@@ -150,7 +152,7 @@ def test_methods_stand_under_headings_that_cannot_be_chosen(qtbot):
 
 
 def test_a_method_says_what_the_project_lacks():
-    adapting, plain = OFFERED[2], OFFERED[3]
+    adapting, plain = OFFERED[3], OFFERED[4]
     assert advice(adapting, 1) == f"advent in a sentence. Needs two domains. {MISSING}"
     assert advice(adapting, 2) == "advent in a sentence. Needs two domains."
     assert advice(plain, 1) == "ua-mt in a sentence."

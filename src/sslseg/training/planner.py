@@ -120,12 +120,7 @@ def make_plan(
         f"Patches of {' x '.join(map(str, patch))} voxels, {labelled} labelled and {labelled} "
         f"unlabelled in a batch; {network.channels[0]} to {network.channels[-1]} features.",
         "Mixed precision." if device.amp is not None else "Single precision.",
-        f"Predictions are the mean of {len(shifts)} slightly moved views."
-        if len(shifts) > 1
-        else "Predictions look once, since volumes are large.",
-        "Small islands of a prediction stay."
-        if islands
-        else "Small islands of a prediction are erased; no labelled slice shows any.",
+        *_prediction_words(shifts, islands),
     )
     return Plan(
         network=network,
@@ -140,6 +135,15 @@ def make_plan(
         shifts=shifts,
         islands=islands,
         words=words,
+    )
+
+
+def _prediction_words(shifts: Sequence[int], islands: bool) -> tuple[str, str]:
+    views = f"Predictions are the mean of {len(shifts)} slightly moved views."
+    erased = "Small islands of a prediction are erased; no labelled slice shows any."
+    return (
+        views if len(shifts) > 1 else "Predictions look once, since volumes are large.",
+        "Small islands of a prediction stay." if islands else erased,
     )
 
 
