@@ -1,4 +1,4 @@
-"""What the benchmarks share: where the data lies, and results that are kept line by line."""
+"""What the benchmarks share: options, results kept line by line, processes of their own, tables."""
 
 from __future__ import annotations
 
@@ -6,12 +6,50 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Callable
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).with_name("results")
+from sslseg.core.config import Scalar, TrainRequest
+
+RESULTS = Path(os.environ.get("SSLSEG_RESULTS") or Path(__file__).with_name("results"))
 Json = dict[str, Any]
+
+
+def options(about: str | None, minutes: float, seeds: Sequence[int]) -> argparse.ArgumentParser:
+    """Return a parser with what every benchmark that trains can be asked for."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=about, formatter_class=form)
+    parser.add_argument("--data", help="folder of the data sets; else SSLSEG_DATA")
+    parser.add_argument("--minutes", type=float, default=minutes, help="of each training")
+    parser.add_argument("--steps", type=int, help="instead of minutes, to try a script out")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--table", action="store_true", help="print what is kept, run nothing")
+    return parser
+
+
+def request_of(
+    args: argparse.Namespace, method: str | None, seed: int, settings: dict[str, Scalar]
+) -> TrainRequest:
+    """Return the training that `options` ask for."""
+    minutes = None if args.steps else args.minutes
+    return TrainRequest(
+        method=method, minutes=minutes, steps=args.steps, seed=seed, settings=settings
+    )
+
+
+def settings_of(pairs: Iterable[str]) -> dict[str, Scalar]:
+    """Return ``key=value`` texts as a mapping with typed values."""
+    return {
+        key: json.loads(value) if value[0] in "-.0123456789tf" else value
+        for key, value in (pair.split("=", 1) for pair in pairs)
+    }
 
 
 def data_folder(parser: argparse.ArgumentParser, given: str | None, name: str) -> Path:
@@ -19,19 +57,98 @@ def data_folder(parser: argparse.ArgumentParser, given: str | None, name: str) -
     root = given or os.environ.get("SSLSEG_DATA")
     if not root or not (Path(root) / name).is_dir():
         parser.error(f"no folder {name} in --data or SSLSEG_DATA; see docs/benchmarks.md")
-    return Path(root) / name
+    return Path(root).absolute() / name
 
 
-def once(file: str, key: Json, run: Callable[[], Json]) -> Json:
-    """Return the kept result of `key`, or run, keep and return it."""
+# ---- results ----
+
+
+def kept(file: str, key: Json) -> Json | None:
+    """Return the kept result of `key`, None where there is none."""
     path = RESULTS / file
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
             if entry["key"] == key:
                 return dict(entry["result"])
-    result = {**run(), "machine": f"{platform.machine()}, {os.cpu_count()} cores"}
-    RESULTS.mkdir(exist_ok=True)
-    with path.open("a", encoding="utf-8") as stream:
+    return None
+
+
+def once(file: str, key: Json, run: Callable[[], Json]) -> Json:
+    """Return the kept result of `key`, or run, keep and return it."""
+    found = kept(file, key)
+    if found is not None:
+        return found
+    result = {**run(), "machine": f"{platform.machine()}, {os.cpu_count()} cores", **_commit()}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with (RESULTS / file).open("a", encoding="utf-8") as stream:
         stream.write(json.dumps({"key": key, "result": result}) + "\n")
     return result
+
+
+def attempt(file: str, key: Json, run: Callable[[], Json], *, only_kept: bool) -> Json | None:
+    """Return `once`; a failing run is told and left out, so that the others are made."""
+    if only_kept:
+        return kept(file, key)
+    try:
+        return once(file, key, run)
+    except (RuntimeError, ValueError, Refused) as error:
+        print(f"FAILED {key}: {error}", file=sys.stderr, flush=True)
+        return None
+
+
+class Refused(Exception):
+    """A run ended in words, not in a result."""
+
+
+def alone(run: Callable[..., Json], *args: Any) -> Json:
+    """Return the result of ``run(*args)`` in a process of its own, with its peak memory."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_measured, run, args).result()
+
+
+def _measured(run: Callable[..., Json], args: tuple[Any, ...]) -> Json:
+    import resource  # not on Windows
+
+    from sslseg.core.errors import SslsegError
+
+    try:
+        result = run(*args)
+    except SslsegError as error:
+        raise Refused(str(error)) from error
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {**result, "peak_mb": round(peak / (2**20 if sys.platform == "darwin" else 2**10))}
+
+
+def _commit() -> Json:
+    """Return the commit that was measured, where git knows it."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"commit": said.stdout.strip()}
+
+
+# ---- tables ----
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean; NaN of nothing."""
+    return statistics.fmean(values) if values else float("nan")
+
+
+def spread(values: Sequence[float]) -> float:
+    """Return the standard deviation over the seeds; NaN with fewer than two."""
+    return statistics.stdev(values) if len(values) > 1 else float("nan")
+
+
+def shown(value: float, digits: int = 3, sign: str = "") -> str:
+    """Return a number for a table; "-" where it is not known."""
+    return "-" if value != value else f"{value:{sign}.{digits}f}"

@@ -41,16 +41,14 @@ def make_project(folder: Path, data: Path) -> None:
 
 def _make_project(folder: Path, data: Path) -> None:
     """Work in a process of its own: a session loads torch, the window's process never does."""
-    import json
-
-    from twelve_of_110 import ENDING, annotate
+    from hippocampus import annotate, images, split
 
     from sslseg.core.control import Control
     from sslseg.session import Session
 
-    names = json.loads((data / "split.json").read_text(encoding="utf-8"))["train"][:CASES]
+    names = split(data)["train"][:CASES]
     with Session.create(folder, ["anterior", "posterior"]) as session:
-        list(session.add([data / "images" / (name + ENDING) for name in names], Control()))
+        list(session.add(images(data, names), Control()))
         annotate(session, data, names[:: CASES // 4], "coronal")
 
 

@@ -15,6 +15,7 @@ from napari_sslseg.controller import Controller
 from napari_sslseg.widgets.annotate import AnnotateWidget
 from napari_sslseg.widgets.project import ProjectWidget
 from napari_sslseg.widgets.review import FinishWidget, LookWidget
+from napari_sslseg.widgets.simulate import SimulationWidget
 from napari_sslseg.widgets.status import StatusLine
 from napari_sslseg.widgets.style import SHEET, Section
 from napari_sslseg.widgets.suggestions import SuggestionsWidget
@@ -53,6 +54,7 @@ class SegmentationDock(QWidget):
         self.look = LookWidget(self.controller)
         self.suggestions = SuggestionsWidget(self.controller)
         self.finish = FinishWidget(self.controller)
+        self.simulation = SimulationWidget(self.controller)
         self.status = StatusLine(self.controller)
         self._handlers = self._shortcuts()
         self._window: QWidget | None = None
@@ -100,6 +102,7 @@ class SegmentationDock(QWidget):
         layout.addWidget(Section("Look", self.look))
         layout.addWidget(Section("Next", self.suggestions), 1)
         layout.addWidget(self.finish)
+        layout.addWidget(self.simulation)
         layout.addWidget(self.status)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -116,6 +119,7 @@ class SegmentationDock(QWidget):
         handlers = {
             "C": weak(self.annotate.complete),
             "A": weak(self.annotate.accept),
+            "E": weak(self.annotate.extend),
             "N": weak(self.suggestions.go_next),
             "P": weak(self.look.toggle_prediction),
             "U": weak(self.look.toggle_uncertainty),

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from psygnal import Signal
 
+from napari_sslseg.attention import Attention
 from napari_sslseg.labels_adapter import LabelsAdapter, Slices
 from napari_sslseg.layers import CaseLayers
 from napari_sslseg.slice_view import SliceView
 from sslseg.core.annotation import UNPAINTED, Annotation, SliceState
 from sslseg.core.geometry import Plane, take_slice
 from sslseg.core.prediction import Prediction
+from sslseg.core.suggestion import Box
 from sslseg.core.volume import CaseRecord, ClassLabel, Volume
+from sslseg.suggest.propagation import extend, nearest
 
 if TYPE_CHECKING:
     import napari.viewer
+
+Labels = npt.NDArray[np.uint8]
 
 
 class CaseView:
@@ -33,6 +40,7 @@ class CaseView:
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self.layers = CaseLayers(viewer)
         self.slices = SliceView(viewer)
+        self.attention = Attention(viewer)
         self.slices.changed.connect(self._follow_slice)
         self.case: CaseRecord | None = None
         self.prediction: Prediction | None = None
@@ -57,11 +65,14 @@ class CaseView:
             layer = self.layers.annotation
             self._adapter = LabelsAdapter(layer, annotation, self.slices, save)
             self._adapter.failed.connect(self._follow_failure)
+            self._adapter.written.connect(self._follow_state)
+            layer.mouse_drag_callbacks.append(self.attention.stroke)
         self.moved.emit()
 
     def clear(self) -> None:
         """Write what is not written and take the case out of the viewer."""
         self.release()
+        self.attention.hide()
         self.layers.remove()
 
     def release(self) -> None:
@@ -100,7 +111,6 @@ class CaseView:
         if self._adapter is not None:
             complete = self.state is not SliceState.COMPLETE
             self._adapter.set_complete(self.slices.plane, self.slices.index, complete)
-            self.moved.emit()
         return self.state
 
     def accept(self) -> int:
@@ -114,11 +124,34 @@ class CaseView:
         if self._adapter is None or self.prediction is None:
             return 0
         plane, index = self.slices.plane, self.slices.index
+        return self.fill(plane, index, take_slice(self.prediction.labels, plane, index))
+
+    def extension(self) -> Callable[[], Labels] | None:
+        """Return work for the background: this slice's labels as its annotated neighbours say.
+
+        None where no parallel slice within `propagation.REACH` is annotated.
+        """
+        plane, index = self.slices.plane, self.slices.index
+        known = self._adapter.known(plane) if self._adapter is not None else {}
+        known.pop(index, None)
+        sides = nearest(known, index)
+        if not sides:
+            return None
+        stack = np.moveaxis(self.layers.image, plane.axis, 0)
+        return partial(extend, stack, {side: known[side] for side in sides}, index)
+
+    def fill(self, plane: Plane, index: int, said: Labels) -> int:
+        """Write labels ``(H, W)`` to where a slice is unpainted, as one undo step.
+
+        Returns
+        -------
+        int
+            How many voxels were filled.
+        """
         layer = self.layers.annotation
-        said = take_slice(self.prediction.labels, plane, index)
         free = take_slice(np.asarray(layer.data), plane, index) == UNPAINTED
         first, second = np.nonzero((said != 0) & free)
-        if len(first):
+        if len(first) and self._adapter is not None:
             coordinates = list(np.broadcast_arrays(first, second))
             coordinates.insert(plane.axis, np.full_like(first, index))
             layer.data_setitem(tuple(coordinates), said[first, second])
@@ -130,12 +163,24 @@ class CaseView:
         self.prediction = prediction
         self.layers.show_prediction(prediction)
 
+    def point_at(self, box: Box | None) -> None:
+        """Frame a region of the slice on the screen; None takes the frame away."""
+        if box is None or self.case is None:
+            self.attention.hide()
+        else:
+            place = (self.slices.plane, self.slices.index)
+            self.attention.show(self.case.geometry, *place, box)
+
     def close(self) -> None:
         """Release the case and stop listening to the viewer."""
         self.release()
         self.slices.close()
 
     def _follow_slice(self) -> None:
+        self.attention.keep_on(self.slices.plane, self.slices.index)
+        self.moved.emit()
+
+    def _follow_state(self) -> None:
         self.moved.emit()
 
     def _follow_failure(self, error: Exception) -> None:

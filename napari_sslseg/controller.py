@@ -15,9 +15,11 @@ from psygnal import Signal
 from napari_sslseg.background import Background
 from napari_sslseg.bridge import Bridge
 from napari_sslseg.case_view import CaseView
+from napari_sslseg.corrections import Corrections
+from napari_sslseg.freshness import Freshness
 from napari_sslseg.labels_adapter import Slices
-from napari_sslseg.reading import describer, good_annotation
-from napari_sslseg.suggestions import SuggestionQueue
+from napari_sslseg.reading import describer, fits, good_annotation
+from napari_sslseg.suggestions import SuggestionQueue, key_of
 from napari_sslseg.summaries import Worklist, read_facts
 from sslseg.core.annotation import SliceKey, SliceState
 from sslseg.core.errors import SslsegError
@@ -30,6 +32,7 @@ from sslseg.core.events import (
     Open,
     Predict,
     PredictionReady,
+    Pretrain,
     RunFinished,
     RunStarted,
     ShowCase,
@@ -82,13 +85,14 @@ class Controller:
         self.worklist = Worklist()
         self.queue = SuggestionQueue()
         self.background = Background(self.report)
+        self.corrections = Corrections(self.background)
         self.store: ProjectStore | None = None
         self.saved_at: float | None = None
         self._runner = make_runner()
         self._status = self._runner.status
         self._bridge = Bridge(self._jobs, self.report, lambda: self.view.drawing)
         self._bridge.start()
-        self._fresh: set[str] | None = None
+        self._fresh = Freshness()
         self._asked: Counter[str] = Counter()
         self._known = +self._asked
         self._listed_at = 0.0
@@ -103,11 +107,6 @@ class Controller:
     def awaits(self, *commands: str) -> bool:
         """Tell whether the engine was asked for one of these and has not said that it is done."""
         return any(self._asked[command] for command in commands)
-
-    @property
-    def unsaved(self) -> bool:
-        """Whether writing strokes has failed and is tried again."""
-        return self.view.failing
 
     # ---- projects ----
 
@@ -132,6 +131,7 @@ class Controller:
         self.send(Open(project=str(store.path)))
         self._begin_worklist()
         self._read_all_facts()
+        self.corrections.begin(store)
         self.project_changed.emit()
         first = self.worklist.next_undone()
         if first is not None:
@@ -149,6 +149,7 @@ class Controller:
             self.store.close()
         self.store = None
         self.worklist.reset()
+        self.corrections.begin(None)
         self.queue.set(())
 
     def add_images(self, paths: Sequence[Path]) -> None:
@@ -192,13 +193,18 @@ class Controller:
 
     def go_to(self, suggestion: Suggestion) -> None:
         """Show a suggested slice."""
-        if self.view.case is None or self.view.case.name != suggestion.case:
-            self.show_case(suggestion.case)
+        self.show_slice(key_of(suggestion))
         self.queue.visit(suggestion)
-        self.view.slices.set_plane(suggestion.plane)
-        self.view.slices.go_to(suggestion.plane, suggestion.slice)
         self.view.layers.activate_brush()
+        self.view.point_at(suggestion.box)
         self.queue.changed.emit()
+
+    def show_slice(self, key: SliceKey) -> None:
+        """Show one slice of any case."""
+        if self.view.case is None or self.view.case.name != key.case:
+            self.show_case(key.case)
+        self.view.slices.set_plane(key.plane)
+        self.view.slices.go_to(key.plane, key.index)
 
     def next_suggestion(self) -> bool:
         """Go to the next suggested slice; tell whether there is one."""
@@ -218,6 +224,11 @@ class Controller:
         store.set_setting(DONE, sorted(names))
         self.worklist.mark_done(names)
 
+    def set_domain(self, names: Sequence[str], domain: str) -> None:
+        """Say which scanner, site or sequence cases come from."""
+        self._open_store().set_domain(names, domain)
+        self._begin_worklist()
+
     # ---- the engine ----
 
     def send(self, command: Command) -> None:
@@ -225,7 +236,7 @@ class Controller:
         self.view.flush()
         if not isinstance(command, ShowCase | Stop):
             self._asked[command.kind] += 1
-        if isinstance(command, Train):
+        if isinstance(command, Train | Pretrain):
             self._run_words = ""
         self._runner.send(command)
         self._look_at_status()
@@ -267,7 +278,7 @@ class Controller:
         elif isinstance(event, Exported):
             show_info(f"Export complete: {len(event.files)} files written.")
         elif isinstance(event, RunStarted):
-            self._fresh = None
+            self._fresh.begin(event)
         elif isinstance(event, RunFinished):
             self._run_finished(event)
         elif isinstance(event, CommandDone):
@@ -277,8 +288,7 @@ class Controller:
                 show_warning(event.message)
 
     def _run_finished(self, event: RunFinished) -> None:
-        if self._fresh is not None and self.view.case is not None:
-            self._fresh &= {self.view.case.name}
+        self._fresh.finish(None if self.view.case is None else self.view.case.name)
         self._run_words = event.message
         if event.message:
             show = show_error if event.reason is FinishReason.FAILED else show_info
@@ -287,7 +297,7 @@ class Controller:
     def _predicted(self, case: str, folder: Path) -> None:
         if case not in self.worklist.summaries:  # of a project that was closed meanwhile
             return
-        self._fresh = {case, *(self._fresh or ())}
+        self._fresh.note(case)
         self._submit_facts(case, folder)
         if self.view.case is not None and self.view.case.name == case:
             self._load_prediction(case, folder)
@@ -295,14 +305,13 @@ class Controller:
     def _predict_if_stale(self, case: str) -> None:
         """Let the newest model look at a case; while training it does so by itself."""
         idle = self._runner.status.state in (RunnerState.IDLE, RunnerState.READY)
-        if idle and self._fresh is not None and case not in self._fresh:
-            self._fresh.add(case)
+        if idle and self._fresh.claim(case):
             self.send(Predict(cases=(case,)))
 
     def _load_prediction(self, case: str, folder: Path | None) -> None:
         def show(prediction: Prediction) -> None:
             shown = self.view.case
-            if shown is not None and shown.name == case and _fits(prediction, shown):
+            if shown is not None and shown.name == case and fits(prediction, shown):
                 self.view.show_prediction(prediction)
                 self.predicted.emit(prediction)
 
@@ -310,12 +319,11 @@ class Controller:
             self.background.submit(lambda: arrays.load_prediction(folder), show)
 
     def _read_all_facts(self) -> None:
-        store = self._open_store()
-        self._fresh = None
+        self._fresh.clear()
         for name in self.worklist.summaries:
-            folder = arrays.latest_prediction(store.path, name)
+            folder = arrays.latest_prediction(self._open_store().path, name)
             if folder is not None:
-                self._fresh = {name, *(self._fresh or ())}
+                self._fresh.note(name)
                 self._submit_facts(name, folder)
 
     def _submit_facts(self, case: str, folder: Path) -> None:
@@ -354,6 +362,7 @@ class Controller:
             model = seen.info.version if seen is not None else ""
             store.save_slices(case, plane, slices, model=model)
             self._saved(case, plane, slices)
+            self.corrections.saved(store, case, plane, slices, seen)
 
         return save
 
@@ -368,7 +377,7 @@ class Controller:
     def _begin_worklist(self) -> None:
         store = self._open_store()
         done = store.setting(DONE)
-        self.worklist.reset((case.name for case in store.cases()), store.slices())
+        self.worklist.reset({case.name: case.domain for case in store.cases()}, store.slices())
         self.worklist.mark_done(done if isinstance(done, list) else ())
 
     def _write_strokes(self) -> None:
@@ -389,7 +398,3 @@ class Controller:
         if self.store is None:
             raise SslsegError("no open project", "a project", "Open or make one first.")
         return self.store
-
-
-def _fits(prediction: Prediction, case: CaseRecord) -> bool:
-    return prediction.labels.shape == case.geometry.shape

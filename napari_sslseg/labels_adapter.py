@@ -17,7 +17,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_sslseg.bridge import stop_timer
-from sslseg.core.annotation import Annotation, SliceState
+from sslseg.core.annotation import BACKGROUND, Annotation, SliceState
 from sslseg.core.errors import SslsegError
 from sslseg.core.geometry import Plane, take_slice
 
@@ -73,9 +73,12 @@ class LabelsAdapter:
         Tells the plane on the screen.
     save : callable
         Writes ``{slice: (labels (H, W) uint8, state)}`` of one plane durably, or raises.
+
+    Emits `written` when slices and their states are on disk, and `failed` when they could not be.
     """
 
     failed = Signal(Exception)
+    written = Signal()
 
     def __init__(
         self,
@@ -108,6 +111,22 @@ class LabelsAdapter:
     def state(self, plane: Plane, index: int) -> SliceState:
         """Return the state of a slice."""
         return self._states.get((plane, index), SliceState.NONE)
+
+    def known(self, plane: Plane) -> dict[int, npt.NDArray[np.uint8]]:
+        """Return the classes ``(H, W)`` of the slices of a plane that say something of them.
+
+        Those are the complete ones, and of the partial ones those with a class on them; painted
+        background is 0 like the rest.
+        """
+        self.flush()
+        found = {}
+        for (other, index), state in self._states.items():
+            if other is plane and state is not SliceState.NONE:
+                labels = self._labels(plane, index)
+                labels[labels == BACKGROUND] = 0
+                if state is SliceState.COMPLETE or labels.any():
+                    found[index] = labels
+        return found
 
     def set_complete(self, plane: Plane, index: int, complete: bool) -> None:
         """Say that every unpainted voxel of a slice is background, or take it back."""
@@ -167,6 +186,7 @@ class LabelsAdapter:
         for index, (labels, state) in slices.items():
             take_slice(self._shadow, plane, index)[:] = labels
             self._states[plane, index] = state
+        self.written.emit()
         return True
 
     def _stamped(self, event: Any = None) -> None:

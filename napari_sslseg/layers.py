@@ -83,6 +83,11 @@ class CaseLayers:
         assert isinstance(layer, Labels)
         return layer
 
+    @property
+    def image(self) -> Array:
+        """The intensities of the case, ``(X, Y, Z)``."""
+        return np.asarray(self._layers["image"].data)
+
     def all(self) -> tuple[Layer, ...]:
         """Return the layers of the case, bottom to top."""
         return tuple(self._layers[name] for name in ORDER if name in self._layers)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sslseg.core.annotation import Annotation
 from sslseg.core.errors import SslsegError
+from sslseg.core.prediction import Prediction
 from sslseg.core.volume import CaseRecord
 from sslseg.storage.store import ProjectStore
 
@@ -31,3 +32,8 @@ def good_annotation(
     except SslsegError as error:
         report(error)
         return store.annotation(case, skip_damaged=True)
+
+
+def fits(prediction: Prediction, case: CaseRecord) -> bool:
+    """Tell whether a prediction lies on the grid of a case."""
+    return prediction.labels.shape == case.geometry.shape

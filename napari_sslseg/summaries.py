@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -44,6 +44,8 @@ class CaseSummary:
         Mean in and around the predicted structures, in [0, 1].
     dice : float or None
         Of the prediction on held-out slices; None if its model learnt from them.
+    domain : str
+        Scanner, site or sequence; "" where nobody said.
     """
 
     name: str
@@ -52,6 +54,7 @@ class CaseSummary:
     validation: bool = False
     uncertainty: float | None = None
     dice: float | None = None
+    domain: str = ""
 
     @property
     def state(self) -> CaseState:
@@ -78,9 +81,17 @@ class Worklist:
     def __init__(self) -> None:
         self.summaries: dict[str, CaseSummary] = {}
 
-    def reset(self, names: Iterable[str] = (), records: Iterable[SliceRecord] = ()) -> None:
-        """Begin with the cases and slices of a store; numbers of predictions are kept."""
-        self.summaries = {name: self.summaries.get(name, CaseSummary(name)) for name in names}
+    def reset(
+        self, domains: Mapping[str, str] | None = None, records: Iterable[SliceRecord] = ()
+    ) -> None:
+        """Begin with the cases (case to domain) and slices of a store.
+
+        Numbers of predictions are kept.
+        """
+        self.summaries = {
+            name: replace(self.summaries.get(name, CaseSummary(name)), domain=domain)
+            for name, domain in (domains or {}).items()
+        }
         of_case: dict[str, list[SliceRecord]] = {name: [] for name in self.summaries}
         for record in records:
             of_case[record.key.case].append(record)
@@ -107,6 +118,10 @@ class Worklist:
     def done(self) -> tuple[str, ...]:
         """Return the cases that the user has checked."""
         return tuple(name for name, summary in self.summaries.items() if summary.done)
+
+    def domains(self) -> tuple[str, ...]:
+        """Return the domains of the cases; "", of which nobody said anything, is one too."""
+        return tuple(sorted({summary.domain for summary in self.summaries.values()}))
 
     def next_undone(self, after: str | None = None) -> str | None:
         """Return the next case that is not done, going round once from `after`."""
@@ -166,14 +181,27 @@ def held_out_dice(
     labels: npt.NDArray[np.uint8], annotation: Annotation, records: Iterable[SliceRecord]
 ) -> float | None:
     """Return the mean Dice over classes on held-out slices; None where none shows a class."""
+    held = [r for r in records if r.validation and r.state is not SliceState.NONE]
+    return pooled_dice(
+        (
+            slice_target(take_slice(annotation.labels, r.key.plane, r.key.index), r.state),
+            take_slice(labels, r.key.plane, r.key.index),
+        )
+        for r in held
+    )
+
+
+def pooled_dice(slices: Iterable[tuple[Array, Array]]) -> float | None:
+    """Return the mean over classes of Dice pooled over slices; None where none shows a class.
+
+    Parameters
+    ----------
+    slices : iterable of (ndarray, ndarray)
+        Target ``(H, W)``, negative where nobody said anything, and prediction of each slice.
+    """
     overlap: dict[int, list[int]] = {}
-    for record in records:
-        if not record.validation or record.state is SliceState.NONE:
-            continue
-        key = record.key
-        truth = slice_target(take_slice(annotation.labels, key.plane, key.index), record.state)
-        said = take_slice(labels, key.plane, key.index)[truth >= 0]
-        truth = truth[truth >= 0]
+    for target, labels in slices:
+        said, truth = labels[target >= 0], target[target >= 0]
         for value in np.union1d(np.unique(truth), np.unique(said)).tolist():
             counts = overlap.setdefault(int(value), [0, 0])
             counts[0] += 2 * int(((truth == value) & (said == value)).sum())

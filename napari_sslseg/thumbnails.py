@@ -8,8 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sslseg.core.geometry import Array, Geometry, Plane, take_slice
+from sslseg.core.suggestion import Box
 
 Rgb = npt.NDArray[np.uint8]
+
+FRAME = (255, 213, 74)
+"""Colour of the frame around what a suggestion is about."""
 
 
 def on_screen(slice_2d: Array, plane: Plane) -> Array:
@@ -50,6 +54,21 @@ def draw_outlines(
         picture[outline(shown == value)] = color
 
 
+def draw_box(
+    picture: Rgb,
+    shape: tuple[int, int],
+    box: Box,
+    geometry: Geometry,
+    plane: Plane,
+    color: tuple[int, int, int],
+) -> None:
+    """Draw the frame of a box of a slice of `shape` ``(H, W)`` into its picture, in place."""
+    inside = np.zeros(shape, bool)
+    inside[box[0] : box[1], box[2] : box[3]] = True
+    shown = _fit(on_screen(inside, plane), _pixel_mm(geometry, plane), picture.shape[0])
+    picture[outline(shown)] = color
+
+
 def _pixel_mm(geometry: Geometry, plane: Plane) -> tuple[float, float]:
     """Return height and width of a pixel on the screen in mm."""
     across, down = (geometry.spacing[axis] for axis in range(3) if axis != plane.axis)
@@ -67,13 +86,13 @@ def _fit(image: Array, pixel_mm: tuple[float, float], size: int) -> Array:
         (rows >= 0) & (rows < image.shape[0]), (columns >= 0) & (columns < image.shape[1])
     )
     picked = image[np.clip(rows, 0, image.shape[0] - 1)][:, np.clip(columns, 0, image.shape[1] - 1)]
-    return np.where(inside, picked, 0)
+    return np.where(inside, picked, np.zeros((), image.dtype))
 
 
 def read_thumbnails(
     source: Path,
     prediction: Path | None,
-    slices: tuple[tuple[Plane, int], ...],
+    slices: tuple[tuple[Plane, int, Box | None], ...],
     colors: dict[int, tuple[int, int, int]],
     size: int,
 ) -> tuple[Rgb, ...]:
@@ -86,11 +105,13 @@ def read_thumbnails(
     sample = volume.data[::step, ::step, ::step].astype(np.float32)
     low, high = np.nanpercentile(sample, (0.5, 99.5))
     pictures = []
-    for plane, index in slices:
+    for plane, index, box in slices:
         image = take_slice(volume.data, plane, index)
         picture = thumbnail(image, volume.geometry, plane, (float(low), float(high)), size)
         if labels is not None:
             said = take_slice(labels, plane, index)
             draw_outlines(picture, said, volume.geometry, plane, colors)
+        if box is not None:
+            draw_box(picture, image.shape, box, volume.geometry, plane, FRAME)
         pictures.append(picture)
     return tuple(pictures)

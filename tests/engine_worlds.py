@@ -14,7 +14,7 @@ from torch import Tensor
 from sslseg.core.annotation import IGNORE, Annotation, SliceKey, SliceRecord, SliceState
 from sslseg.core.geometry import Geometry, Plane, Reorientation, take_slice
 from sslseg.core.volume import CaseRecord
-from sslseg.data.batch import Batch
+from sslseg.data.batch import Batch, Place
 from sslseg.data.sampling import Sampler, TrainingCase
 from sslseg.data.targets import training_target
 from sslseg.data.views import Views
@@ -176,7 +176,9 @@ def tiny_batch(dims: int, labelled: int = 2, unlabelled: int = 2, *, seed: int =
     y = torch.randint(0, CLASSES, (labelled + unlabelled, *plan.patch), generator=rng)
     hidden = torch.rand(y.shape, generator=rng) < 0.5
     hidden[labelled:] = True
-    return Batch(x, torch.where(hidden, torch.full_like(y, IGNORE), y), labelled)
+    target = torch.where(hidden, torch.full_like(y, IGNORE), y)
+    place = Place("a", plan.axis, 3 if dims == 2 else 0, (0,) * dims, SHAPE)
+    return Batch(x, target, labelled, (place,) * len(x), plain=x)
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from cli_worlds import write_ellipsoids
 
-from sslseg import cli
+from sslseg import cli, window
+from sslseg.methods import find
 
 
 class Outcome(NamedTuple):
@@ -98,6 +99,34 @@ def test_bad_file_changes_nothing(tmp_path, world):
     assert "no case" in run("import-labels", tmp_path / "p", "case_0", bad).err
 
 
+def test_domains_are_set_listed_and_taken_back(world, tmp_path):
+    project = tmp_path / "p"
+    done("new", project, "--class", "a")
+    done("add", project, world.images[0])
+    done("add", project, world.images[1], world.images[2], "--domain", "site B")
+    assert done("domain", project).out == "case_0  -\ncase_1  site B\ncase_2  site B\n"
+    found = done("domain", project, "case_0", "case_2", "--name", "site A", "--json").json
+    assert found == {"case_0": "site A", "case_1": "site B", "case_2": "site A"}
+    assert done("domain", project, "case_0", "--name", "", "--json").json["case_0"] == ""
+    refused(run("domain", project, "nobody", "--name", "x"), "no case named 'nobody'")
+    refused(run("domain", project, "case_0"), "case_0, no --name")
+    refused(run("domain", project, "--name", "x"), "--name without a case")
+
+
+def test_an_adapting_method_says_that_it_needs_two_domains(world, adapting):
+    refused(run("train", world.project, "--method", "supervised", "--steps", 1), *adapting)
+    assert "Needs two domains." in done("methods").out
+
+
+@pytest.fixture
+def adapting(monkeypatch):
+    """Make `supervised` a method that needs two domains; the words of its refusal."""
+    method = find("supervised")
+    monkeypatch.setattr(method, "adapts", True)
+    monkeypatch.setattr(cli, "known_methods", lambda: [method.info()])
+    return ("no domains for method supervised", "two domains", "`sslseg domain`")
+
+
 def test_import_labels_counts_slices(world, tmp_path):
     project = tmp_path / "p"
     done("new", project, "--class", "posterior", "--class", "anterior")
@@ -121,6 +150,22 @@ def test_train_ends_with_one_object(world):
     assert (world.project / "runs" / found["run"]).is_dir()
 
 
+def test_train_beside_its_baseline(world):
+    steps = ("--steps", 2, "--device", "cpu", "--json")
+    outcome = done("train", world.project, *steps, "--baseline")
+    found = outcome.json
+    assert (found["method"], found["baseline"]["method"]) == ("mean-teacher", "supervised")
+    assert found["run"] != found["baseline"]["run"]
+    assert found["validation"]["slices"] == found["baseline"]["validation"]["slices"] == 1
+    gain = found["validation"]["mean"] - found["baseline"]["validation"]["mean"]
+    assert found["gain"] == {"dice": pytest.approx(gain), "error": None}
+    assert "Supervised alone: Dice" in outcome.err
+    refused(
+        run("train", world.project, *steps[:4], "--method", "supervised", "--baseline"),
+        "a baseline for supervised",
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -134,6 +179,32 @@ def test_train_ends_with_one_object(world):
 )
 def test_train_refuses(world, arguments, words):
     refused(run("train", world.project, *arguments), *words)
+
+
+def test_pretrain_ends_with_one_object_and_later_trainings_begin_from_it(world, tmp_path):
+    project = tmp_path / "p"
+    done("new", project, "--class", "posterior", "--class", "anterior")
+    done("add", project, *world.images)
+    few = ("--steps", 2, "--device", "cpu", "--set", "width=2", "--json")
+    outcome = done("pretrain", project, "--method", "contrastive", *few)
+    found = outcome.json
+    assert (found["method"], found["steps"], found["reason"]) == ("contrastive", 2, "completed")
+    assert set(found["terms"]) == {"local"}
+    assert outcome.err.startswith("Pre-training contrastive on CPU")
+    assert (project / "pretraining" / found["run"]).is_dir()
+    labels = world.labels / "case_0.nii.gz"
+    done("import-labels", project, "case_0", labels, "--plane", "axial", "--slice", 6)
+    plan = done("train", project, *few).json["plan"]
+    assert "Starts from the encoder pre-trained by contrastive learning." in plan
+
+
+def test_pretrain_help_lists_its_methods_and_methods_does_not(world):
+    told = done("pretrain", "--help").out
+    listed = {method["name"] for method in done("methods", "--json").json}
+    for name in ("jigsaw", "contrastive", "masked"):
+        assert f"{name} (Pre-training):" in told
+        assert name not in listed
+    refused(run("pretrain", world.project, "--method", "magic"), "magic", "jigsaw")
 
 
 def test_suggest_after_training(world):
@@ -165,6 +236,22 @@ def test_evaluate_has_the_agreed_shape(world):
     assert "mean" in done("evaluate", world.project, "--labels", world.labels).out
 
 
+def test_simulate_ends_with_one_object_and_a_picture(world, tmp_path):
+    options = ("--labels", world.labels, "--rounds", 1, "--slices", 2, "--steps", 1)
+    more = ("--device", "cpu", "--method", "supervised", "--holdout", 1)
+    outcome = done("simulate", world.project, *options, *more)
+    found = outcome.json
+    assert {"runs", "steps", "seconds", "device", "curve", "arms", "scored_on"} <= set(found)
+    assert (found["steps"], found["curve"][0]["slices"]) == (1, 2)
+    assert Path(found["picture"]).read_text().startswith("<svg")
+    assert "round 1 of 1: 2 slices in" in outcome.err
+    both = ("--strategy", "equal", "--strategy", "random")
+    arms = done("simulate", world.project, *options, *more, *both, "--json").json["arms"]
+    assert [arm["strategy"] for arm in arms] == ["equal", "random"]
+    long = ("--last-minutes", 1)
+    refused(run("simulate", world.project, *options, *long), "--steps and --last-minutes")
+
+
 def test_export_lies_on_the_source_grid(world, tmp_path):
     files = done("export", world.project, tmp_path / "masks", "--as", "nifti", "--json").json
     assert len(files) == 4
@@ -181,7 +268,8 @@ def test_predict_names_its_cases(world):
 def test_methods_lists_parameters():
     found = done("methods", "--json").json
     assert {"supervised", "mean-teacher", "ua-mt", "co-training"} <= {m["name"] for m in found}
-    assert all(set(m) == {"name", "family", "summary", "source", "parameters"} for m in found)
+    keys = {"name", "family", "summary", "source", "parameters", "needs_domains"}
+    assert all(set(m) == keys for m in found)
     assert "mean-teacher (" in done("methods").out
 
 
@@ -213,13 +301,13 @@ def test_an_unforeseen_error_is_one_line_and_a_log(monkeypatch, tmp_path):
 
 
 def test_gui_without_napari_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(window.importlib.util, "find_spec", lambda name: None)
     refused(run("gui"), "pip install '.[gui]'")
 
 
 def test_gui_starts_the_plugin_in_a_process(monkeypatch, tmp_path):
     calls = []
-    monkeypatch.setattr(cli.subprocess, "call", lambda argv: calls.append(argv) or 0)
+    monkeypatch.setattr(window.subprocess, "call", lambda argv: calls.append(argv) or 0)
     done("new", tmp_path / "p", "--class", "liver")
     done("gui", tmp_path / "p")
     assert calls == [[sys.executable, "-m", "napari_sslseg", str(tmp_path / "p")]]
@@ -227,7 +315,7 @@ def test_gui_starts_the_plugin_in_a_process(monkeypatch, tmp_path):
 
 def test_gui_of_no_project_is_one_line_and_no_window(monkeypatch, tmp_path):
     calls = []
-    monkeypatch.setattr(cli.subprocess, "call", lambda argv: calls.append(argv) or 0)
+    monkeypatch.setattr(window.subprocess, "call", lambda argv: calls.append(argv) or 0)
     refused(run("gui", tmp_path), "no project")
     assert calls == []
 
@@ -252,9 +340,9 @@ def test_interrupt_keeps_what_was_learnt(world):
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     ) as child:
-        for line in child.stderr:
-            if line.startswith("Step 1,"):
-                child.send_signal(signal.SIGINT)
+        next(line for line in child.stderr if line.startswith("Step 1,"))
+        child.send_signal(signal.SIGINT)  # once: the second would end it without a result
+        child.stderr.read()
         found = json.loads(child.stdout.read())
     assert child.returncode == 0
     assert found["reason"] == "stopped"

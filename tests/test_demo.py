@@ -14,6 +14,7 @@ import pytest
 from sslseg import demo
 from sslseg.storage.samples import sample_images
 from sslseg.storage.store import ProjectStore
+from sslseg.training.model import load_facts
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,3 +51,20 @@ def test_example_runs_as_it_stands(tmp_path: Path) -> None:
     )
     assert len(list((tmp_path / "project" / "masks").glob("*.nii.gz"))) == 8
     assert "sample_0" in told.stdout
+
+
+@pytest.mark.slow
+def test_a_method_outside_the_package_trains_and_predicts(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    told = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "my_method.py"), str(project), "0.02"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Masks by my-decided" in told.stdout
+    assert len(list((project / "masks").glob("*.nii.gz"))) == 8
+    facts = load_facts(project)
+    assert facts is not None
+    assert facts.method == "my-decided"
+    assert facts.step > 0

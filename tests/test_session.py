@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -16,6 +17,7 @@ from sslseg.core.control import Control
 from sslseg.core.errors import Cancelled, SslsegError
 from sslseg.core.events import (
     CheckpointSaved,
+    Compared,
     CriticJudged,
     Exported,
     FinishReason,
@@ -399,3 +401,71 @@ def test_the_model_that_validates_the_next_round_never_saw_the_held_out_slices(s
     before = latest_facts(honest(newest))
     assert (facts["saw_held_out"], facts["step"]) == (True, 5)
     assert (before["saw_held_out"], before["step"]) == (False, 3)
+
+
+# ---- the supervised baseline ----
+
+
+def compared(session: Session, **changes):
+    events = run(session, request(baseline=True, **changes))
+    (found,) = of(Compared, events)
+    return events, found
+
+
+def test_a_baseline_is_trained_alike_and_never_predicts(session):
+    paint(session.store, "a", (2, 5, 9, 11))
+    settings = {"consistency": 0.5, "critic_weight": 0.1}
+    events, found = compared(session, seed=3, settings=settings)
+    main, beside = of(RunStarted, events)
+    assert (main.baseline, beside.baseline) == (False, True)
+    assert (beside.method, beside.steps) == ("supervised", main.steps)
+    assert [event.run for event in of(RunFinished, events)] == [main.run, beside.run]
+    facts = latest_facts(session.store.path / "runs" / beside.run)
+    assert facts["baseline"] is True
+    asked = facts["request"]
+    assert (asked["seed"], asked["settings"]) == (3, TINY)
+    assert found.measured.slices == found.baseline.slices == 1
+    assert found.fair
+    # The newest run is the baseline's; the model that predicts is the method's, also after
+    # the project was opened anew.
+    assert runs(session.store.path)[0].name == beside.run
+    predicted = of(PredictionReady, list(session.predict(["b"], Control())))
+    with Session(session.store.path, read_only=True) as again:
+        predicted += of(PredictionReady, list(again.predict(["b"], Control())))
+    assert {arrays.load_info(Path(each.folder)).run for each in predicted} == {main.run}
+
+
+def test_the_next_round_goes_on_from_both(session):
+    paint(session.store, "a", (2, 5, 9))
+    events, found = compared(session)
+    assert found.words.endswith("no held-out slices to compare them on yet.")
+    first = [event.run for event in of(RunStarted, events)]
+    events, found = compared(session)
+    plans = [" ".join(event.plan) for event in of(RunStarted, events)]
+    assert all(f"Goes on from run {run}." in plan for run, plan in zip(first, plans, strict=True))
+    assert found.fair
+
+
+def test_a_baseline_that_starts_later_says_so(session):
+    paint(session.store, "a", (2, 5, 9, 11))
+    run(session)
+    _, found = compared(session)
+    assert not found.fair
+    assert "Unequal" in found.words
+
+
+def test_a_stopped_training_has_no_baseline(session):
+    paint(session.store, "a", (2, 5, 9))
+    control, events = Control(), []
+    for event in session.train(request(steps=50, baseline=True), control):
+        events.append(event)
+        if isinstance(event, StepReported):
+            control.stop()
+    assert len(of(RunStarted, events)) == 1
+    assert not of(Compared, events)
+
+
+def test_supervised_is_not_compared_with_itself(session):
+    paint(session.store, "a", (2, 5, 9))
+    with pytest.raises(SslsegError, match="baseline for supervised"):
+        run(session, request(baseline=True, method="supervised"))

@@ -1,23 +1,33 @@
 from __future__ import annotations
 
-import io
 import json
+import os
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from cli_worlds import SHAPE, write_ellipsoids
 
-from sslseg.core.config import DeviceChoice, TrainRequest
+from sslseg.core.config import DeviceChoice, SimulationRequest, TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import Cancelled, SslsegError
+from sslseg.core.events import (
+    PredictionReady,
+    Progress,
+    RunStarted,
+    SimulationReported,
+    StepReported,
+)
 from sslseg.session import Session
-from sslseg.simulate import Plan, replay
-from sslseg.terminal import Follower
+from sslseg.simulate.arms import arms_of
+from sslseg.simulate.play import progress_alone, simulate
+from sslseg.storage.lease import LEASE, LeaseHolder
+from sslseg.storage.store import ProjectStore
 
-
-def plan(rounds: int, strategy: str = "auto") -> Plan:
-    request = TrainRequest(steps=2, device=DeviceChoice.CPU, method="supervised")
-    return Plan(rounds=rounds, slices=2, strategy=strategy, request=request)
+TRAIN = TrainRequest(steps=2, device=DeviceChoice.CPU)
+NINE = TrainRequest(steps=9, device=DeviceChoice.CPU)
 
 
 @pytest.fixture
@@ -29,33 +39,85 @@ def world(tmp_path):
     return project, labels
 
 
-def follow(events):
-    return Follower(io.StringIO()).follow(events)
+def request(labels, rounds, **more):
+    chosen = {"slices": 2, "methods": ("supervised",), "train": TRAIN} | more
+    return SimulationRequest(labels=str(labels), rounds=rounds, **chosen)
+
+
+def play(world, rounds, control=None, **more):
+    """Play to the end; return all events and the result."""
+    project, labels = world
+    events = list(simulate(project, request(labels, rounds, **more), control or Control()))
+    return events, json.loads(Path(reports(events)[-1].report).read_text())
+
+
+def reports(events):
+    return [event for event in events if isinstance(event, SimulationReported)]
+
+
+def scratch(world):
+    return next(path for path in (world[0] / "simulations").iterdir() if path.is_dir())
 
 
 def test_rounds_resume_and_leave_the_project_alone(world):
-    project, labels = world
-    first = list(replay(project, labels, plan(1), Control(), follow))
-    assert [(r.round, r.annotated, len(r.slices)) for r in first] == [(1, 2, 2)]
-    assert first[0].annotation_seconds > 2 * 8.0
-    assert set(first[0].dice) == {"posterior", "anterior", "mean"}
-    both = list(replay(project, labels, plan(2), Control(), follow))
-    assert both[0] == first[0]
-    assert (both[1].round, both[1].annotated) == (2, 4)
-    assert not set(both[0].slices) & set(both[1].slices)
-    again = list(replay(project, labels, plan(2), Control(), lambda events: pytest.fail("trained")))
+    project, _ = world
+    _, first = play(world, 1)
+    assert [(p["round"], p["slices"], len(p["labelled"])) for p in first["curve"]] == [(1, 2, 2)]
+    assert first["curve"][0]["minutes"] > 2 * 8 / 60
+    assert set(first["curve"][0]["dice"]) == {"posterior", "anterior", "mean"}
+    _, both = play(world, 2)
+    assert both["curve"][0] == first["curve"][0]
+    assert (both["curve"][1]["round"], both["curve"][1]["slices"]) == (2, 4)
+    keys = [json.dumps(key) for point in both["curve"] for key in point["labelled"]]
+    assert len(set(keys)) == 4
+    events, again = play(world, 2)
     assert again == both
+    assert not any(isinstance(event, RunStarted) for event in events)
     lines = next(project.glob("simulation-*.jsonl")).read_text().splitlines()
     assert [json.loads(line)["round"] for line in lines] == [1, 2]
     with Session(project) as session:
         assert session.store.revision() == 0
 
 
+def test_the_result_says_what_was_done_where(world):
+    _, found = play(world, 2)
+    assert found["steps"] == 4
+    assert found["seconds"] > 0
+    assert "CPU" in found["device"] or "cpu" in found["device"]
+    assert found["runs"] == [point["run"] for point in found["curve"]]
+    assert len(set(found["runs"])) == 2
+    assert found["arms"][0]["curve"] == found["curve"]
+    assert (found["strategy"], found["method"], found["seed"]) == ("auto", "supervised", 0)
+    assert found["annotator"]["seconds_per_mm"] == 0.15
+    minutes = [point["minutes"] for point in found["curve"]]
+    assert minutes == sorted(minutes)
+    heights = [point["dice"]["mean"] for point in found["curve"]]
+    assert found["area"] == pytest.approx(sum(heights) / 2)
+
+
+def test_several_arms_in_one_call_each_with_its_curve(world):
+    events, found = play(
+        world, 1, strategies=("equal", "random"), methods=("supervised", "mean-teacher")
+    )
+    ways = [(arm["strategy"], arm["method"]) for arm in found["arms"]]
+    assert ways == [
+        ("equal", "supervised"),
+        ("equal", "mean-teacher"),
+        ("random", "supervised"),
+        ("random", "mean-teacher"),
+    ]
+    assert all(len(arm["curve"]) == 1 for arm in found["arms"])
+    assert "curve" not in found
+    assert [(event.done, event.total) for event in reports(events)] == [(n, 4) for n in range(5)]
+    picture = ElementTree.parse(found["picture"])
+    words = {text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"labelled slices", "annotation minutes (estimated)", "mean-teacher, random"} <= words
+    assert len(list(picture.iter("{http://www.w3.org/2000/svg}circle"))) == 8
+
+
 def test_the_annotator_draws_the_true_labels(world):
-    project, labels = world
-    list(replay(project, labels, plan(1, "equal"), Control(), follow))
-    scratch = next((project / "simulations").iterdir())
-    with Session(scratch) as session:
+    play(world, 1, strategies=("equal",))
+    with Session(scratch(world)) as session:
         record = session.store.slices()[0]
         assert record.state == "complete"
         assert record.author == "simulated annotator"
@@ -64,35 +126,145 @@ def test_the_annotator_draws_the_true_labels(world):
     assert set(np.unique(drawn)) == {0, 1, 2}
 
 
-def test_an_interrupted_round_keeps_its_slices(world):
-    project, labels = world
-    control = Control()
+def stop_at(world, rounds, kind, count, **more):
+    """Play until `count` events of a kind have come, then stop."""
+    control, seen = Control(), 0
 
-    def interrupt(events):
-        control.stop()
-        return follow(events)
+    def until():
+        nonlocal seen
+        for event in simulate(world[0], request(world[1], rounds, **more), control):
+            seen += isinstance(event, kind)
+            if seen == count:
+                control.stop()
 
     with pytest.raises(Cancelled):
-        list(replay(project, labels, plan(1), control, interrupt))
-    scratch = next((project / "simulations").iterdir())
-    with Session(scratch) as session:
-        chosen = {record.key for record in session.store.slices()}
-    done = list(replay(project, labels, plan(1), Control(), follow))
-    assert set(done[0].slices) == chosen
+        until()
+
+
+def test_a_stopped_simulation_ends_like_one_that_was_not(tmp_path):
+    """Bit for bit: the same slices, efforts and Dice on a CPU, whatever was half done."""
+    results = []
+    for name in ("whole", "stopped"):
+        (tmp_path / name).mkdir()
+        images, labels = write_ellipsoids(tmp_path / name, 3)
+        project = tmp_path / name / "project"
+        with Session.create(project, ["posterior", "anterior"]) as session:
+            list(session.add(images, Control()))
+        if name == "stopped":
+            stop_at((project, labels), 2, StepReported, 4, train=NINE)
+        _, found = play((project, labels), 2, train=NINE)
+        results.append(
+            [(p["labelled"], p["minutes"], p["dice"], p["accepted"]) for p in found["curve"]]
+        )
+    assert results[0] == results[1]
+
+
+def test_what_an_unfinished_training_left_is_taken_away(world):
+    stop_at(world, 1, PredictionReady, 1)
+    left = {path.name for path in (scratch(world) / "runs").iterdir()}
+    assert len(left) == 1
+    with ProjectStore.open(scratch(world), read_only=True) as store:
+        chosen = {record.key for record in store.slices()}
+    _, found = play(world, 1)
+    assert not left & {path.name for path in (scratch(world) / "runs").iterdir()}
+    with ProjectStore.open(scratch(world), read_only=True) as store:
+        assert {record.key for record in store.slices()} == chosen
+        assert store.revision() == 2
+    assert found["runs"][0] not in left
 
 
 def test_a_line_cut_short_is_done_again(world):
-    project, labels = world
-    list(replay(project, labels, plan(1), Control(), follow))
-    log = next(project.glob("simulation-*.jsonl"))
+    play(world, 1)
+    log = next(world[0].glob("simulation-*.jsonl"))
     log.write_text(log.read_text() + '{"round": 2, "sli')
-    assert [r.round for r in replay(project, labels, plan(1), Control(), follow)] == [1]
+    _, found = play(world, 1)
+    assert len(found["curve"]) == 1
     assert log.read_text().endswith("}\n")
 
 
+def test_rounds_of_a_project_that_was_deleted_are_played_again(world):
+    _, first = play(world, 1)
+    shutil.rmtree(scratch(world))
+    _, both = play(world, 2)
+    assert first["runs"][0] not in both["runs"]
+    assert [point["slices"] for point in both["curve"]] == [2, 4]
+
+
+def test_two_processes_do_not_play_the_same_arm(world):
+    play(world, 1)
+    runs = set((scratch(world) / "runs").iterdir())
+    other = LeaseHolder.here().model_copy(update={"pid": os.getppid()})
+    (scratch(world) / LEASE).write_text(other.model_dump_json())
+    with pytest.raises(SslsegError, match="being played already"):
+        play(world, 2)
+    assert set((scratch(world) / "runs").iterdir()) == runs
+
+
 def test_no_labels_no_simulation(world, tmp_path):
-    project, _ = world
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(SslsegError, match="no label file for any case"):
-        list(replay(project, empty, plan(1), Control(), follow))
+        play((world[0], empty), 1)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"strategies": ("auto", "magic")}, "magic"),
+        ({"methods": ("supervised", "magic")}, "magic"),
+        ({"last_minutes": 4.0}, "--last-minutes"),
+        ({"score_cases": ("nobody",)}, "nobody"),
+        ({"holdout": 3}, "3 of 3"),
+    ],
+)
+def test_nonsense_is_refused_before_anything_is_trained(world, more, words):
+    with pytest.raises(SslsegError, match=words):
+        play(world, 1, **more)
+    assert not (world[0] / "simulations").exists()
+
+
+def test_cases_kept_out_are_scored_whole_and_in_no_project(world):
+    _, found = play(world, 1, score_cases=("case_1",))
+    assert found["scored_on"]["cases"] == ["case_1"]
+    assert found["scored_on"]["transductive"] is False
+    line = json.loads(next(world[0].glob("simulation-*.jsonl")).read_text())
+    assert set(line["cases"]) == {"case_1"}
+    projects = [path for path in (world[0] / "simulations").iterdir() if path.is_dir()]
+    held = {}
+    for path in projects:
+        with ProjectStore.open(path, read_only=True) as store:
+            held[tuple(case.name for case in store.cases())] = store.revision()
+    assert held == {("case_0", "case_2"): 2, ("case_1",): 0}
+
+
+def test_without_any_kept_out_the_result_says_that_images_were_seen(world):
+    _, found = play(world, 1)
+    assert found["scored_on"]["transductive"] is True
+    assert found["scored_on"]["cases"] == ["case_0", "case_1", "case_2"]
+
+
+def test_so_many_cases_are_kept_out_the_same_for_every_arm(world):
+    _, found = play(world, 1, holdout=1, seeds=(0, 5))
+    assert len(found["scored_on"]["cases"]) == 1
+    labelled = {key["case"] for arm in found["arms"] for key in arm["curve"][0]["labelled"]}
+    assert not labelled & set(found["scored_on"]["cases"])
+
+
+def test_the_last_round_may_be_longer(tmp_path):
+    train = TrainRequest(minutes=1)
+    asked = request(tmp_path, 6, train=train, last_minutes=4.0, seeds=(7,))
+    (arm,) = arms_of(asked)
+    assert [arm.training(number).minutes for number in (1, 5, 6)] == [1, 1, 4]
+    assert [arm.training(number).seed for number in (1, 6)] == [7, 12]
+    (longer,) = arms_of(asked.model_copy(update={"rounds": 8}))
+    assert longer.facts() != arm.facts(), "its sixth round was the long one"
+
+
+def test_the_window_hears_of_progress_and_curves_alone(world):
+    project, labels = world
+    events = list(progress_alone(simulate(project, request(labels, 2), Control())))
+    assert {type(event) for event in events} == {SimulationReported, Progress}
+    assert {event.task for event in events if isinstance(event, Progress)} == {"Simulating, in %"}
+    assert events[-1].done == events[-1].total
+    curves = reports(events)[-1].curves
+    assert [curve.slices for curve in curves] == [(2, 4)]

@@ -82,6 +82,7 @@ def test_summary_of_a_training():
         "dice": {"a": 0.5, "b": None},
         "mean": 0.5,
         "slices": 4,
+        "error": None,
     }
     assert summary.files == ["x"]
     assert summary.failure == ""

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from cli_worlds import write_ellipsoids
 
 from sslseg.core.catalogue import methods
-from sslseg.core.config import TrainRequest
+from sslseg.core.config import DeviceChoice, SimulationRequest, TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import (
@@ -19,13 +20,17 @@ from sslseg.core.events import (
     EVENT,
     CommandDone,
     Open,
+    Pretrain,
     ShowCase,
+    Simulate,
+    SimulationReported,
     Stop,
     Suggest,
     Train,
     WorkerReady,
 )
 from sslseg.runner import ProcessRunner
+from sslseg.session import Session
 from sslseg.worker import Desk, Mailbox, Outlet
 
 FAKE = [sys.executable, str(Path(__file__).parent / "fake_worker.py")]
@@ -97,17 +102,63 @@ def test_the_desk_needs_a_project():
         list(Desk(lambda path: None)(TRAIN, Control()))
 
 
+def test_the_desk_passes_on_of_a_simulation_what_concerns_the_window(tmp_path):
+    images, labels = write_ellipsoids(tmp_path, 2)
+    with Session.create(tmp_path / "p", ["posterior", "anterior"]) as session:
+        list(session.add(images, Control()))
+    asked = SimulationRequest(
+        labels=str(labels),
+        rounds=1,
+        slices=1,
+        methods=("supervised",),
+        train=TrainRequest(steps=1, device=DeviceChoice.CPU),
+    )
+    desk = Desk(lambda path: Session(path, read_only=True))
+    list(desk(Open(project=str(tmp_path / "p")), Control()))
+    events = list(desk(Simulate(request=asked), Control()))
+    desk.close()
+    reports = [event for event in events if isinstance(event, SimulationReported)]
+    assert [report.done for report in reports] == [0, 1]
+    assert reports[-1].curves[0].slices == (1,)
+    assert {event.kind for event in events} == {"simulation", "progress"}
+
+
+def test_a_simulation_needs_a_project():
+    asked = SimulationRequest(labels="l", rounds=1, slices=1, methods=("supervised",))
+    with pytest.raises(SslsegError, match="no project"):
+        list(Desk(lambda path: None)(Simulate(request=asked), Control()))
+
+
+def test_pretraining_is_done_and_nothing_is_predicted_after_it():
+    asked, later = [], []
+
+    class Session:
+        def __init__(self, path):
+            pass
+
+        def pretrain(self, request, control):
+            asked.append(request.method)
+            yield WorkerReady(device="cpu")
+
+    control = Control()
+    control.show("a")
+    desk = Desk(Session, later.append)
+    list(desk(Open(project="p"), control))
+    events = list(desk(Pretrain(request=TrainRequest(method="jigsaw")), control))
+    assert (asked, later, len(events)) == (["jigsaw"], [], 1)
+
+
 def test_another_project_closes_the_first():
     closed = []
 
-    class Session:
+    class Opened:
         def __init__(self, path):
             self.path = path
 
         def close(self):
             closed.append(self.path.name)
 
-    desk = Desk(Session)
+    desk = Desk(Opened)
     for name in ("a", "b"):
         list(desk(Open(project=name), Control()))
     assert closed == ["a"]

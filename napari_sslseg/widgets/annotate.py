@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -20,6 +24,7 @@ from napari_sslseg.widgets.guard import guarded
 from napari_sslseg.widgets.style import Pill, button, chip_sheet
 from sslseg.core.annotation import BACKGROUND, SliceState
 from sslseg.core.geometry import Plane
+from sslseg.suggest.propagation import REACH
 
 PLANES = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)
 CHIPS_PER_ROW = 4
@@ -31,6 +36,12 @@ COMPLETE_TIP = (
 ACCEPT_TIP = (
     "Copy the model's prediction on this slice into your labels.\n"
     "What you painted yourself stays as it is. Ctrl+Z takes it back."
+)
+EXTEND_TIP = (
+    "Carry your labels from the nearest labelled slices of this plane onto this one,\n"
+    f"up to {REACH} slices far, following what the images show. Needs no model.\n"
+    "What you painted yourself stays as it is. Correct it, then mark the slice complete.\n"
+    "Ctrl+Z takes it back."
 )
 
 
@@ -60,6 +71,7 @@ class AnnotateWidget(QWidget):
         )
         self._complete = button("Complete (C)", COMPLETE_TIP, "complete_slice")
         self._accept = button("Accept prediction (A)", ACCEPT_TIP, "accept_prediction")
+        self._extend = button("Extend from neighbour (E)", EXTEND_TIP, "extend_neighbour")
         self._arrange()
         self._connect()
         self._refresh_classes()
@@ -74,9 +86,10 @@ class AnnotateWidget(QWidget):
         place.setContentsMargins(0, 0, 0, 0)
         place.addWidget(self._words, 1)
         place.addWidget(self._pill)
-        actions = QHBoxLayout()
-        actions.addWidget(self._complete)
-        actions.addWidget(self._accept)
+        actions = QGridLayout()
+        actions.addWidget(self._accept, 0, 0)
+        actions.addWidget(self._extend, 0, 1)
+        actions.addWidget(self._complete, 1, 0, 1, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(5)
@@ -86,6 +99,7 @@ class AnnotateWidget(QWidget):
     def _connect(self) -> None:
         self._complete.clicked.connect(self.complete)
         self._accept.clicked.connect(self.accept)
+        self._extend.clicked.connect(self.extend)
         self._group.idClicked.connect(self.choose)
         for plane, widget in self._planes.items():
             self._plane_group.addButton(widget, plane.axis)
@@ -116,6 +130,23 @@ class AnnotateWidget(QWidget):
             return
         if not self._controller.view.accept():
             show_info("The prediction adds nothing on this slice.")
+
+    @guarded
+    def extend(self) -> None:
+        """Carry labels from neighbouring slices onto this one, beside the window."""
+        view = self._controller.view
+        work = view.extension() if self._extend.isEnabled() else None
+        if view.case is None or work is None:
+            show_info(f"No labelled {view.slices.plane} slice within {REACH} slices.")
+            return
+        place = (view.case.name, view.slices.plane, view.slices.index)
+        self._controller.background.submit(work, partial(self._fill, *place))
+
+    def _fill(self, case: str, plane: Plane, index: int, said: npt.NDArray[np.uint8]) -> None:
+        """Write what was carried onto a slice, if its case is still on the screen."""
+        view = self._controller.view
+        if view.case is not None and view.case.name == case and not view.fill(plane, index, said):
+            show_info("The neighbours add nothing on this slice.")
 
     # ---- what is shown ----
 
@@ -190,6 +221,7 @@ class AnnotateWidget(QWidget):
         self._complete.setText("Reopen (C)" if complete else "Complete (C)")
         self._complete.setEnabled(writable)
         self._accept.setEnabled(writable and view.prediction is not None)
+        self._extend.setEnabled(writable)
         for plane, widget in self._planes.items():
             widget.setEnabled(case is not None)
             widget.setChecked(case is not None and plane is view.slices.plane)

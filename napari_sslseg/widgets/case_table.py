@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 from psygnal import Signal
 from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
-from qtpy.QtGui import QColor, QKeyEvent, QPainter, QResizeEvent
+from qtpy.QtGui import QColor, QContextMenuEvent, QKeyEvent, QPainter, QResizeEvent
 from qtpy.QtWidgets import (
     QHeaderView,
+    QMenu,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableWidget,
@@ -18,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_sslseg.summaries import CaseState, CaseSummary
 
-COLUMNS = ("Case", "State", "Slices", "Uncertainty", "Dice")
+COLUMNS = ("Case", "State", "Slices", "Uncertainty", "Dice", "Domain")
 TIPS = (
     "The image file's name. A click shows the case.",
     "new: nothing labelled yet; started: some slices are labelled; done: you marked it as checked.",
@@ -26,7 +27,9 @@ TIPS = (
     "How unsure the model is in and around the structures. Long bars deserve a look first.",
     "Agreement of the prediction with your own labels (1 is perfect) on slices kept out of the\n"
     "first 60 % of the training; the figure is of the model before they joined.",
+    "The scanner, site or sequence that you set for this case; by a right-click.",
 )
+DOMAIN = COLUMNS.index("Domain")
 COLORS = {CaseState.NEW: "#8a919c", CaseState.STARTED: "#e0b84c", CaseState.DONE: "#4fbf83"}
 
 
@@ -51,7 +54,10 @@ class BarDelegate(QStyledItemDelegate):
 
 
 class CaseTable(QTableWidget):
-    """Cases in the project's order; emits `chosen` with a name on a click or Enter."""
+    """Cases in the project's order; emits `chosen` with a name on a click or Enter.
+
+    Several rows can be selected for what the context menu offers.
+    """
 
     chosen = Signal(str)
 
@@ -60,12 +66,13 @@ class CaseTable(QTableWidget):
         self.setObjectName("case_list")
         self._filter = ""
         self._rows: tuple[CaseSummary, ...] = ()
+        self._shown: str | None = None
         for column, (title, tip) in enumerate(zip(COLUMNS, TIPS, strict=True)):
             heading = QTableWidgetItem(title)
             heading.setToolTip(tip)
             self.setHorizontalHeaderItem(column, heading)
         self.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QTableWidget.SelectionMode.SingleSelection)
+        self.setSelectionMode(QTableWidget.SelectionMode.ExtendedSelection)
         self.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.setShowGrid(False)
         self.verticalHeader().hide()
@@ -75,34 +82,41 @@ class CaseTable(QTableWidget):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setHighlightSections(False)
         self.setItemDelegateForColumn(3, BarDelegate(self))
-        self.setToolTip("Your volumes. A click shows one; your strokes are saved by themselves.")
+        self.menu = QMenu(self)
+        self.menu.setToolTipsVisible(True)
+        self.setColumnHidden(DOMAIN, True)
+        self.setToolTip(
+            "Your volumes. A click shows one; your strokes are saved by themselves.\n"
+            "Select several with Shift or Ctrl; a right-click sets their scanner, site or sequence."
+        )
         self.cellClicked.connect(self._choose)
         self.cellActivated.connect(self._choose)
 
     def set_value(self, summaries: Iterable[CaseSummary], shown: str | None) -> None:
-        """Show these cases, `shown` selected; only rows that changed are written anew."""
+        """Show these cases, `shown` selected unless several are; only changed rows are written."""
         before, self._rows = self._rows, tuple(summaries)
         self.setRowCount(len(self._rows))
         for row, summary in enumerate(self._rows):
             if row >= len(before) or summary != before[row]:
                 self._fill(row, summary)
-        self._select(shown)
+        self.setColumnHidden(DOMAIN, not any(summary.domain for summary in self._rows))
+        moved = any(a.name != b.name for a, b in zip(before, self._rows, strict=False))
+        if moved or shown != self._shown or len(self.selected()) < 2:
+            self._select(shown)
         self.filter(self._filter)
 
-    def _select(self, shown: str | None) -> None:
-        names = [summary.name for summary in self._rows]
-        if shown not in names:
-            self.clearSelection()
-        elif self.selectedIndexes() == [] or self.currentRow() != names.index(shown):
-            self.selectRow(names.index(shown))
+    def selected(self) -> tuple[str, ...]:
+        """Return the cases whose rows are selected and not filtered away, in their order."""
+        rows = sorted(index.row() for index in self.selectionModel().selectedRows())
+        return tuple(self._rows[row].name for row in rows if not self.isRowHidden(row))
 
     def filter(self, words: str) -> None:
-        """Show only cases whose name or state contains `words`."""
+        """Show only cases whose name, state or domain contains `words`."""
         self._filter = words
         wanted = words.lower()
-        for row in range(self.rowCount()):
-            summary = self._rows[row]
-            self.setRowHidden(row, wanted not in f"{summary.name} {summary.state}".lower())
+        for row, summary in enumerate(self._rows):
+            text = f"{summary.name} {summary.state} {summary.domain}".lower()
+            self.setRowHidden(row, wanted not in text)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep the case on the screen in sight, and the cases above it where there is room."""
@@ -117,12 +131,24 @@ class CaseTable(QTableWidget):
         else:
             super().keyPressEvent(event)
 
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Offer what can be done with the selected rows."""
+        self.menu.popup(event.globalPos())
+
     def sizeHint(self) -> QSize:
         """Ask for a few rows only; the dock gives what is left."""
         return QSize(300, 120)
 
     def _choose(self, row: int, _column: int) -> None:
-        self.chosen.emit(self._rows[row].name)
+        if len(self.selected()) < 2:
+            self.chosen.emit(self._rows[row].name)
+
+    def _select(self, shown: str | None) -> None:
+        self._shown = shown
+        self.clearSelection()  # where several rows may be selected, `selectRow` adds to them
+        names = [summary.name for summary in self._rows]
+        if shown in names:
+            self.selectRow(names.index(shown))
 
     def _fill(self, row: int, summary: CaseSummary) -> None:
         dice = "" if summary.dice is None else f"{summary.dice:.2f}"
@@ -133,8 +159,9 @@ class CaseTable(QTableWidget):
             if column:
                 item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             self.setItem(row, column, item)
-        name, state, _, bar, _ = items
+        name, state, _, bar, _, domain = items
         name.setToolTip(summary.name)
+        domain.setToolTip(summary.domain)
         state.setForeground(QColor(COLORS[summary.state]))
         bar.setData(Qt.ItemDataRole.UserRole, summary.uncertainty)
         if summary.uncertainty is not None:
@@ -142,4 +169,5 @@ class CaseTable(QTableWidget):
 
 
 def _texts(summary: CaseSummary, dice: str) -> tuple[str, ...]:
-    return (summary.name, str(summary.state), str(summary.slices or ""), "", dice)
+    slices = str(summary.slices or "")
+    return (summary.name, str(summary.state), slices, "", dice, summary.domain)

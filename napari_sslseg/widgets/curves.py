@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
-from sslseg.core.events import StepReported, Validated
-
-if TYPE_CHECKING:
-    import pyqtgraph
+from napari_sslseg.widgets.plots import small, small_plot
+from sslseg.core.events import Compared, StepReported, Validated
 
 GROUPS = {
     "supervised": ("#6ea8ff", "supervised: on your labels"),
     "unsupervised": ("#f0a35e", "unsupervised: on everything unlabelled"),
     "critic": ("#c58af9", "critic: the discriminator's judgement"),
+    "accuracy": ("#c58af9", "critic, dashed: how often it is right; at 0.5 it knows nothing"),
 }
-DICE = "#4fbf83"
+DICE, BASELINE = "#4fbf83", "#b9bfc9"
 HELD_OUT = (
     "Your labels on slices kept out of the first 60 % of the training; the figure is of\n"
     "the model before they joined."
+)
+PLUS_MINUS = (
+    "n held-out slices; ± is the standard error over them. With fewer than four it says little."
+)
+COMPARED = (
+    "Both models learnt for the same time with the same settings; the baseline from your labels\n"
+    "alone. A gain smaller than twice its ± is no proof. Predictions come from the method."
 )
 KEPT = 600
 """Points of a curve; a longer run is thinned by half."""
@@ -27,6 +33,8 @@ KEPT = 600
 
 def group_of(term: str) -> str:
     """Return which curve a loss term belongs to."""
+    if term.endswith("accuracy"):
+        return "accuracy"
     if any(word in term for word in ("critic", "adversarial", "discriminator")):
         return "critic"
     return "supervised" if term.startswith(("supervised", "dice", "cross")) else "unsupervised"
@@ -34,10 +42,6 @@ def group_of(term: str) -> str:
 
 DRAWN_EVERY = 1.0
 """Seconds between drawings of the loss curves."""
-
-
-def _small(words: str, color: str) -> str:
-    return f"<span style='color:{color}; font-size:8pt'>{words}</span>"
 
 
 class Series:
@@ -64,12 +68,16 @@ class CurvesWidget(QWidget):
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(2)
         self._legend = QLabel(
-            " · ".join(_small(name, color) for name, (color, _) in GROUPS.items())
+            " · ".join(small(name, GROUPS[name][0]) for name in GROUPS if name != "accuracy")
         )
         self._legend.setToolTip(
             "Parts of the loss\n" + "\n".join(words for _, words in GROUPS.values())
         )
-        self._dice_label = QLabel(_small("Dice on held-out slices", DICE))
+        self._dice_label = QLabel(small("Dice on held-out slices", DICE))
+        self._comparison = QLabel()
+        self._comparison.setObjectName("comparison")
+        self._comparison.setWordWrap(True)
+        self._comparison.setToolTip(COMPARED)
         self._series: dict[str, Series] = {}
         self._curves: dict[str, Any] = {}
         self._drawn_at = -DRAWN_EVERY
@@ -79,11 +87,12 @@ class CurvesWidget(QWidget):
         """Begin a new run."""
         if not self._curves:
             self._build()
-        self._series = {name: Series() for name in (*GROUPS, "dice")}
+        self._series = {name: Series() for name in (*GROUPS, "dice", "baseline")}
         self._drawn_at = -DRAWN_EVERY
         for name in self._series:
             self._draw(name)
         self._say_dice(None)
+        self._comparison.setVisible(False)
         self.setVisible(True)
 
     def add_step(self, event: StepReported) -> None:
@@ -91,6 +100,8 @@ class CurvesWidget(QWidget):
         sums: dict[str, float] = {}
         for term, value in event.terms.items():
             sums[group_of(term)] = sums.get(group_of(term), 0.0) + value
+        if "accuracy" in sums:
+            sums["accuracy"] /= sum(group_of(term) == "accuracy" for term in event.terms)
         for name, value in sums.items():
             if name in self._series:
                 self._series[name].add(event.step, value)
@@ -106,8 +117,18 @@ class CurvesWidget(QWidget):
             self._add("dice", event.step, event.mean)
         self._say_dice(event)
 
+    def add_baseline(self, event: Validated) -> None:
+        """Draw a validation of the supervised baseline, in grey."""
+        if event.mean is not None:
+            self._add("baseline", event.step, event.mean)
+
+    def compare(self, event: Compared) -> None:
+        """Say what the unlabelled volumes gave."""
+        self._comparison.setText(small(event.words, DICE))
+        self._comparison.setVisible(True)
+
     def points(self, name: str) -> tuple[list[float], list[float]]:
-        """Return the drawn points of "supervised", "unsupervised", "critic" or "dice"."""
+        """Return the drawn points of one of `GROUPS`, of "dice" or of "baseline"."""
         series = self._series.get(name, Series())
         return series.x, series.y
 
@@ -128,25 +149,28 @@ class CurvesWidget(QWidget):
             words = "no held-out slices yet"
             tip = "From the fourth labelled slice on, some are kept for checking the model."
         else:
-            words = f"Dice {event.mean:.2f} on {event.slices} held-out"
+            words = event.words
             scores = (
                 f"{name}: {'n/a' if value is None else f'{value:.3f}'}"
                 for name, value in event.dice.items()
             )
-            tip = "\n".join((HELD_OUT, *scores))
-        self._dice_label.setText(_small(words, DICE))
+            tip = "\n".join((HELD_OUT, PLUS_MINUS, *scores))
+        self._dice_label.setText(small(words, DICE))
         self._dice_label.setToolTip(tip)
 
     def _build(self) -> None:
         import pyqtgraph
 
-        losses, dice = self._plot(pyqtgraph), self._plot(pyqtgraph)
+        losses, dice = small_plot(self), small_plot(self)
         dice.setYRange(0, 1, padding=0.08)
         for name, (color, _) in GROUPS.items():
-            self._curves[name] = losses.plot([], [], pen=pyqtgraph.mkPen(color, width=1.5))
-        self._curves["dice"] = dice.plot(
-            [], [], pen=pyqtgraph.mkPen(DICE, width=2), symbol="o", symbolSize=4, symbolBrush=DICE
-        )
+            pen = pyqtgraph.mkPen(color, width=1.5, dash=[2, 3] if name == "accuracy" else None)
+            self._curves[name] = losses.plot([], [], pen=pen)
+        for name, color in (("baseline", BASELINE), ("dice", DICE)):
+            pen = pyqtgraph.mkPen(color, width=2)
+            self._curves[name] = dice.plot(
+                [], [], pen=pen, symbol="o", symbolSize=4, symbolBrush=color
+            )
         self._layout.addWidget(self._legend, 0, 0)
         self._layout.addWidget(self._dice_label, 0, 1)
         for label in (self._legend, self._dice_label):
@@ -155,17 +179,4 @@ class CurvesWidget(QWidget):
         self._layout.setColumnStretch(1, 5)
         self._layout.addWidget(losses, 1, 0)
         self._layout.addWidget(dice, 1, 1)
-
-    def _plot(self, graph: pyqtgraph) -> pyqtgraph.PlotWidget:
-        plot = graph.PlotWidget(self, background=None)
-        plot.setFixedHeight(88)
-        plot.setMinimumWidth(60)
-        plot.setMenuEnabled(False)
-        plot.setMouseEnabled(x=False, y=False)
-        plot.hideButtons()
-        plot.getAxis("left").setWidth(30)
-        plot.getAxis("bottom").setHeight(18)
-        for axis in ("left", "bottom"):
-            plot.getAxis(axis).setTextPen("#a7adb8")
-            plot.getAxis(axis).setPen("#5a606b")
-        return plot
+        self._layout.addWidget(self._comparison, 2, 0, 1, 2)

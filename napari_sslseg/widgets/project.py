@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
+    QInputDialog,
     QLineEdit,
     QVBoxLayout,
     QWidget,
@@ -14,6 +17,7 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from napari_sslseg.controller import Controller
+from napari_sslseg.summaries import Worklist
 from napari_sslseg.widgets.case_table import CaseTable
 from napari_sslseg.widgets.guard import guarded
 from napari_sslseg.widgets.new_project import NewProjectDialog
@@ -40,7 +44,7 @@ class ProjectWidget(QWidget):
         self._folder = button("DICOM…", "Add a folder that holds one DICOM series", "add_dicom")
         self._filter = QLineEdit()
         self._filter.setPlaceholderText("Filter cases")
-        self._filter.setToolTip("Show only cases whose name or state contains this")
+        self._filter.setToolTip("Show only cases whose name, state or domain contains this")
         self._filter.setClearButtonEnabled(True)
         self._next = button("Next undone", "Show the next case that is not marked done")
         self._done = button(
@@ -50,6 +54,9 @@ class ProjectWidget(QWidget):
             checkable=True,
         )
         self.table = CaseTable()
+        self._domain = self.table.menu.addAction("Set domain…")
+        self._domain.setObjectName("set_domain")
+        self._domain.setToolTip("Say which scanner, site or sequence the selected cases come from")
         self._arrange()
         self._connect()
         self._refresh()
@@ -79,6 +86,7 @@ class ProjectWidget(QWidget):
         self._next.clicked.connect(self._show_next)
         self._done.clicked.connect(self._toggle_done)
         self.table.chosen.connect(self._show)
+        self._domain.triggered.connect(self._ask_domain)
         self._controller.project_changed.connect(self._refresh)
         self._controller.worklist.changed.connect(self._refresh)
         self._controller.case_changed.connect(self._refresh)
@@ -130,6 +138,18 @@ class ProjectWidget(QWidget):
             done = shown.name in self._controller.worklist.done()
             self._controller.set_done(shown.name, not done)
 
+    @guarded
+    def _ask_domain(self) -> None:
+        names = self.table.selected()
+        if names:
+            dialog = domain_dialog(names, self._controller.worklist, self)
+            dialog.textValueSelected.connect(partial(self._set_domain, names))
+            dialog.open()
+
+    @guarded
+    def _set_domain(self, names: tuple[str, ...], domain: str) -> None:
+        self._controller.set_domain(names, domain)
+
     def _refresh(self) -> None:
         store, shown = self._controller.store, self._controller.view.case
         summaries = self._controller.worklist.summaries
@@ -143,7 +163,22 @@ class ProjectWidget(QWidget):
         writable = store is not None and not store.read_only
         self._add.setEnabled(writable)
         self._folder.setEnabled(writable)
+        self._domain.setEnabled(writable and bool(summaries))
         self._done.setEnabled(writable and shown is not None)
         self._next.setEnabled(bool(summaries))
         self._done.setChecked(shown is not None and shown.name in self._controller.worklist.done())
         self.table.set_value(summaries.values(), shown.name if shown else None)
+
+
+def domain_dialog(names: tuple[str, ...], worklist: Worklist, parent: QWidget) -> QInputDialog:
+    """Return a dialog that asks for the domain of cases and offers the known ones."""
+    dialog = QInputDialog(parent)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.setWindowTitle("Set domain")
+    which = names[0] if len(names) == 1 else f"{len(names)} cases"
+    dialog.setLabelText(f"Scanner, site or sequence of {which}; empty where it does not matter")
+    dialog.setComboBoxItems([domain for domain in worklist.domains() if domain])
+    dialog.setComboBoxEditable(True)
+    now = {worklist.summaries[name].domain for name in names}
+    dialog.setTextValue(now.pop() if len(now) == 1 else "")
+    return dialog

@@ -23,8 +23,10 @@ from qtpy.QtWidgets import (
 
 from napari_sslseg.controller import Controller
 from napari_sslseg.widgets.guard import guarded
+from napari_sslseg.widgets.simulate import SimulateDialog
 from napari_sslseg.widgets.style import button, hint
-from sslseg.core.events import CriticJudged, Event, Export, Predict
+from sslseg.core.config import SimulationRequest
+from sslseg.core.events import CriticJudged, Event, Export, Predict, Simulate
 from sslseg.core.prediction import CriticHealth, Prediction
 
 FORMATS = {
@@ -165,7 +167,7 @@ class ExportDialog(QDialog):
 
 
 class FinishWidget(QWidget):
-    """Predict every case; export."""
+    """Predict every case; export; replay the loop where the truth is known."""
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -174,12 +176,20 @@ class FinishWidget(QWidget):
             "Predict all", "Let the newest model segment every case of the project", "predict_all"
         )
         self._export = button("Export…", "Write masks for other programs", "export")
+        self._simulate = button(
+            "Simulate…",
+            "Where you have true labels: replay the loop with an annotator who knows them, and\n"
+            "see what strategies and methods reach for the same slices and minutes",
+            "simulate",
+        )
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._predict)
         layout.addWidget(self._export)
+        layout.addWidget(self._simulate)
         self._predict.clicked.connect(self._predict_all)
         self._export.clicked.connect(self._ask)
+        self._simulate.clicked.connect(self._ask_simulation)
         controller.project_changed.connect(self._refresh)
         controller.status_changed.connect(self._refresh)
         self._refresh()
@@ -200,11 +210,24 @@ class FinishWidget(QWidget):
     def _write(self, out: Path, form: str, what: str) -> None:
         self._controller.send(Export(out=str(out), format=form, what=what))
 
+    @guarded
+    def _ask_simulation(self) -> None:
+        store = self._controller.store
+        if store is not None:
+            dialog = SimulateDialog(store.path.parent / "labels", self)
+            dialog.decided.connect(self._play)
+            dialog.open()
+
+    @guarded
+    def _play(self, request: SimulationRequest) -> None:
+        self._controller.send(Simulate(request=request))
+
     def _refresh(self) -> None:
-        idle = not self._controller.awaits("train", "predict", "export")
+        idle = not self._controller.awaits("train", "predict", "export", "simulate")
         ready = self._controller.store is not None and bool(self._controller.worklist.summaries)
         self._predict.setEnabled(ready and idle)
         self._export.setEnabled(ready and idle)
+        self._simulate.setEnabled(ready and idle)
 
 
 def _choice(entries: dict[str, str], tip: str) -> QComboBox:

@@ -49,7 +49,7 @@ class StatusLine(QLabel):
             self.refresh()
 
     def _saved(self) -> str:
-        if self._controller.unsaved:
+        if self._controller.view.failing:
             return "<span style='color:#ff8f8f'>not saved!</span>"
         at = self._controller.saved_at
         return "" if at is None else f"saved {ago(time.time() - at)} ago"

@@ -14,7 +14,7 @@ from napari_sslseg.thumbnails import Rgb, read_thumbnails
 from napari_sslseg.widgets.guard import guarded
 from napari_sslseg.widgets.style import button
 from sslseg.core.geometry import Plane
-from sslseg.core.suggestion import Suggestion
+from sslseg.core.suggestion import Box, Suggestion
 from sslseg.storage import arrays
 from sslseg.storage.store import ProjectStore
 
@@ -132,14 +132,14 @@ class SuggestionsWidget(QWidget):
             return
         colors = {label.value: _rgb(label.color) for label in store.classes}
         for case in dict.fromkeys(each.case for each in self._shown):
-            slices = tuple((e.plane, e.slice) for e in self._shown if e.case == case)
+            slices = tuple((e.plane, e.slice, e.box) for e in self._shown if e.case == case)
             self._ask_case(store, case, slices, colors)
 
     def _ask_case(
         self,
         store: ProjectStore,
         case: str,
-        slices: tuple[tuple[Plane, int], ...],
+        slices: tuple[tuple[Plane, int, Box | None], ...],
         colors: dict[int, tuple[int, int, int]],
     ) -> None:
         def read() -> tuple[Rgb, ...]:
@@ -147,7 +147,7 @@ class SuggestionsWidget(QWidget):
             return read_thumbnails(store.source_path(case), prediction, slices, colors, SIZE)
 
         def show(pictures: tuple[Rgb, ...]) -> None:
-            for (plane, index), picture in zip(slices, pictures, strict=True):
+            for (plane, index, _), picture in zip(slices, pictures, strict=True):
                 for row, each in enumerate(self._shown):
                     if (each.case, each.plane, each.slice) == (case, plane, index):
                         self.list.set_picture(row, picture)

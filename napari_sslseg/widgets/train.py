@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from napari.utils import progress
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QComboBox,
+    QCheckBox,
     QDoubleSpinBox,
     QHBoxLayout,
     QProgressBar,
@@ -14,15 +13,19 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sslseg.controller import Controller
+from napari_sslseg.widgets.corrections import CorrectionsWidget
 from napari_sslseg.widgets.curves import CurvesWidget
 from napari_sslseg.widgets.guard import guarded
+from napari_sslseg.widgets.method_choice import advice, method_combo, tip
 from napari_sslseg.widgets.parameters import ParameterForm
 from napari_sslseg.widgets.style import Section, button, hint
-from sslseg.core.catalogue import DEFAULT_METHOD, methods
-from sslseg.core.config import MethodInfo, TrainRequest
+from sslseg.core.catalogue import methods
+from sslseg.core.config import TrainRequest
 from sslseg.core.events import (
     CommandDone,
+    Compared,
     Event,
+    Pretrain,
     Progress,
     RunFinished,
     RunStarted,
@@ -33,9 +36,7 @@ from sslseg.core.events import (
 )
 from sslseg.runner import RunnerState
 
-DISABLED = Qt.ItemDataRole.UserRole - 1
-"""The role under which Qt's list models keep an entry's flags."""
-
+BASELINE = "supervised"
 SHOWN_EVERY = 1.0
 """Seconds between looks at the progress; each one repaints part of the window."""
 
@@ -50,7 +51,9 @@ class TrainWidget(QWidget):
         self._bar: progress | None = None
         self._shown_at = 0.0
         self._began = False
-        self.method = _method_combo(tuple(self._methods.values()))
+        self._doing = ""
+        self._baseline = ""
+        self.method = method_combo(tuple(self._methods.values()))
         self.minutes = _minutes_box()
         self.summary = hint()
         self.form = ParameterForm()
@@ -60,10 +63,19 @@ class TrainWidget(QWidget):
             "Go on labelling meanwhile: new strokes join the training.",
             "train",
         )
+        self.pretrain_button = button(
+            "Learn from images first",
+            "Let the program look at all volumes, without any label, for the minutes above.\n"
+            "The next training then starts from what it learnt, which can help with few labels.\n"
+            "Train and label as usual afterwards; nothing you painted is touched.",
+            "pretrain",
+        )
         self.stop_button = button("Stop", "Stop now; what was learnt is kept", "stop")
         self.bar = QProgressBar()
         self.bar.setToolTip("Progress of the work at hand, and the time left")
         self.curves = CurvesWidget()
+        self.corrections = CorrectionsWidget(controller)
+        self.compare = _compare_box()
         self.plan = hint("The plan of a training stands here once it has begun.")
         self._more = Section("More settings", self.form, folded=True, aside=True)
         self._why = Section("What was planned", self.plan, folded=True, aside=True)
@@ -79,6 +91,7 @@ class TrainWidget(QWidget):
             method=self.method.currentData(),
             minutes=self.minutes.value() or None,
             settings=self.form.value(),
+            baseline=self.compare.isEnabled() and self.compare.isChecked(),
         )
 
     def shut(self) -> None:
@@ -97,6 +110,9 @@ class TrainWidget(QWidget):
         go = QHBoxLayout()
         go.addWidget(self.train_button, 3)
         go.addWidget(self.stop_button, 1)
+        first = QHBoxLayout()
+        first.addWidget(self.pretrain_button)
+        first.addStretch(1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -105,21 +121,36 @@ class TrainWidget(QWidget):
         layout.addLayout(heads)
         layout.addWidget(self._more)
         layout.addWidget(self._why)
+        layout.addWidget(self.compare)
         layout.addLayout(go)
+        layout.addLayout(first)
         layout.addWidget(self.bar)
         layout.addWidget(self.curves)
+        layout.addWidget(self.corrections)
 
     def _connect(self) -> None:
         self.method.currentIndexChanged.connect(self._choose_method)
         self.train_button.clicked.connect(self._train)
+        self.pretrain_button.clicked.connect(self._pretrain)
         self.stop_button.clicked.connect(self._stop)
         self._controller.told.connect(self._follow)
         self._controller.status_changed.connect(self._refresh)
         self._controller.project_changed.connect(self._refresh)
+        self._controller.worklist.changed.connect(self._advise)
 
     @guarded
     def _train(self) -> None:
         self._controller.send(Train(request=self.value()))
+
+    @guarded
+    def _pretrain(self) -> None:
+        """Ask for the network that a training with this form would have."""
+        asked = self.value()
+        parameters = self._methods[asked.method or ""].parameters
+        chosen = {each.name for each in parameters if each.group == "training"}
+        settings = {name: value for name, value in asked.settings.items() if name in chosen}
+        request = asked.model_copy(update={"method": None, "settings": settings})
+        self._controller.send(Pretrain(request=request))
 
     @guarded
     def _stop(self) -> None:
@@ -128,9 +159,15 @@ class TrainWidget(QWidget):
     def _choose_method(self) -> None:
         method = self._methods.get(self.method.currentData() or "")
         if method is not None:
-            self.summary.setText(method.summary)
-            self.method.setToolTip(f"{method.summary}\nSource: {method.source}")
+            self.method.setToolTip(tip(method))
             self.form.set_method(method)
+            self.compare.setEnabled(method.name != BASELINE)
+        self._advise()
+
+    def _advise(self) -> None:
+        method = self._methods.get(self.method.currentData() or "")
+        if method is not None:
+            self.summary.setText(advice(method, len(self._controller.worklist.domains())))
 
     # ---- what the engine tells ----
 
@@ -139,8 +176,10 @@ class TrainWidget(QWidget):
         ready = (
             store is not None and not store.read_only and bool(self._controller.worklist.summaries)
         )
-        at_work = self._controller.awaits("train", "predict", "export")
-        self.train_button.setEnabled(ready and not self._controller.awaits("train"))
+        at_work = self._controller.awaits("train", "pretrain", "predict", "export", "simulate")
+        free = ready and not self._controller.awaits("train", "pretrain", "simulate")
+        self.train_button.setEnabled(free)
+        self.pretrain_button.setEnabled(free)
         self.stop_button.setEnabled(at_work and state is not RunnerState.STOPPING)
 
     def _follow(self, event: Event) -> None:
@@ -149,7 +188,10 @@ class TrainWidget(QWidget):
         elif isinstance(event, StepReported):
             self._step(event)
         elif isinstance(event, Validated):
-            self.curves.add_validation(event)
+            beside = event.run == self._baseline
+            (self.curves.add_baseline if beside else self.curves.add_validation)(event)
+        elif isinstance(event, Compared):
+            self.curves.compare(event)
         elif isinstance(event, Progress):
             self._count(event)
         elif isinstance(event, RunFinished):
@@ -158,20 +200,25 @@ class TrainWidget(QWidget):
             self._done(event)
 
     def _start(self, event: RunStarted) -> None:
-        self.curves.reset()
-        self.plan.setText("\n".join(event.plan))
+        self._baseline = event.run if event.baseline else ""
+        if not event.baseline:
+            self.curves.reset()
+            self.plan.setText("\n".join(event.plan))
         self.shut()
         self._began = True
         self._shown_at = -SHOWN_EVERY
-        self._bar = progress(total=100, desc=f"Training {event.method}")
-        self._show(0.0, "Training: first steps")
+        self._doing = event.task.capitalize()
+        self._bar = progress(total=100, desc=f"{self._doing} {event.method}")
+        self._show(0.0, f"{self._doing}: first steps")
 
     def _step(self, event: StepReported) -> None:
-        self.curves.add_step(event)
+        if event.run != self._baseline:
+            self.curves.add_step(event)
         if event.seconds - self._shown_at < SHOWN_EVERY and event.fraction < 1:
             return
         self._shown_at = event.seconds
-        words = f"step {event.step}, {duration(event.seconds_left)} left"
+        beside = "baseline, " if event.run == self._baseline else ""
+        words = f"{beside}step {event.step}, {duration(event.seconds_left)} left"
         self._show(event.fraction, words)
         gain = round(100 * event.fraction) - self._bar.n if self._bar is not None else 0
         if self._bar is not None and gain > 0:  # napari runs the event loop at each update
@@ -181,20 +228,23 @@ class TrainWidget(QWidget):
         if event.done < event.total:
             self._show(event.done / event.total, f"{event.task}: {event.done}/{event.total}")
         elif self._bar is not None:
-            self._show(0.0, "Training: first steps")
+            self._show(0.0, f"{self._doing}: first steps")
         else:
             self._idle(f"{event.task}: done")
 
     def _finish(self, event: RunFinished) -> None:
         self.shut()
-        self._idle(f"{event.reason}: {event.step} steps in {duration(event.seconds)}")
+        beside = "baseline " if event.run == self._baseline else ""
+        self._idle(f"{beside}{event.reason}: {event.step} steps in {duration(event.seconds)}")
 
     def _done(self, event: CommandDone) -> None:
         """Say what did not work; the reason is a notification of the controller."""
-        if event.command == "train":
+        if event.command in ("train", "pretrain"):
             if event.message and not self._began:
                 self._idle("not started")
             self._began = False
+        elif event.command == "simulate":
+            self._idle("simulation not done" if event.message else "simulation ended")
         elif event.message and self._bar is None:
             self._idle(f"{event.command}: not done")
 
@@ -215,20 +265,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def _method_combo(offered: tuple[MethodInfo, ...]) -> QComboBox:
-    """Return a choice of methods under the headings of their families."""
-    combo = QComboBox()
-    combo.setObjectName("method")
-    combo.setToolTip("How the model learns from labelled and unlabelled volumes")
-    for family in dict.fromkeys(method.family for method in offered):
-        combo.addItem(f"— {family} —")
-        # Qt has no headings in a combo box; an entry without flags cannot be chosen.
-        combo.setItemData(combo.count() - 1, 0, DISABLED)
-        for method in offered:
-            if method.family == family:
-                combo.addItem(method.name, method.name)
-    combo.setCurrentIndex(combo.findData(DEFAULT_METHOD))
-    return combo
+def _compare_box() -> QCheckBox:
+    box = QCheckBox("Compare with supervised")
+    box.setObjectName("compare")
+    box.setToolTip(
+        "Afterwards train a model on your labels alone, for as long and with the same settings,\n"
+        "and say what the unlabelled volumes gave. Takes twice the time."
+    )
+    return box
 
 
 def _minutes_box() -> QDoubleSpinBox:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import math
 import runpy
-import subprocess
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -17,14 +14,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sslseg import __version__
+from sslseg.core.catalogue import DEFAULT_METHOD
 from sslseg.core.catalogue import methods as known_methods
-from sslseg.core.config import DeviceChoice, Scalar, TrainRequest
+from sslseg.core.config import DeviceChoice, SimulationRequest
 from sslseg.core.errors import Cancelled, SslsegError
 from sslseg.core.geometry import Plane
+from sslseg.options import (
+    Device,
+    Json,
+    LastMinutes,
+    Method,
+    Methods,
+    Minutes,
+    Project,
+    ScoreCases,
+    Seed,
+    Seeds,
+    Settings,
+    Steps,
+    Strategies,
+    Strategy,
+    request_of,
+    settings_of,
+)
 from sslseg.runner.launch import new_log
 from sslseg.runner.perform import plain_words
-from sslseg.storage import schema
-from sslseg.terminal import Follower, stoppable, table
+from sslseg.storage.store import ProjectStore
+from sslseg.suggest.strategies import AUTO
+from sslseg.terminal import Follower, described, pretraining_help, stoppable, table
+from sslseg.window import open_window
 
 if TYPE_CHECKING:
     from sslseg.session import Session
@@ -39,14 +57,6 @@ app = typer.Typer(
 
 # Typer carries its own click from 0.29 on: click's root error is found through a public child.
 _ClickError: type[Exception] = typer.BadParameter.__mro__[2]
-
-Project = Annotated[Path, typer.Argument(help="The project folder.", metavar="PROJECT")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Device = Annotated[DeviceChoice, typer.Option(help="Where to train.")]
-Minutes = Annotated[float | None, typer.Option(min=0.001, help="How long to train.")]
-Steps = Annotated[int | None, typer.Option(min=1, help="How many optimiser updates to make.")]
-Seed = Annotated[int, typer.Option(help="The number that every random draw follows from.")]
-Method = Annotated[str | None, typer.Option(help="A name from `sslseg methods`.")]
 
 
 class Failure(Exception):
@@ -71,14 +81,33 @@ def new(
 def add(
     project: Project,
     paths: Annotated[list[Path], typer.Argument(help="Image files or DICOM folders.")],
+    domain: Annotated[str, typer.Option(help="Their scanner, site or sequence.")] = "",
     as_json: Json = False,
 ) -> None:
     """Add cases, all or none; each is named after its file."""
     with _opened(project) as session, stoppable() as control:
         before = {case.name for case in session.store.cases()}
-        _follower().follow(session.add(paths, control))
+        _follower().follow(session.add(paths, control, domain))
         added = [case.name for case in session.store.cases() if case.name not in before]
     _result(added, "\n".join(added), as_json)
+
+
+@app.command("domain")
+def set_domain(
+    project: Project,
+    cases: Annotated[list[str] | None, typer.Argument(help="None: list all.")] = None,
+    name: Annotated[str | None, typer.Option(help='Scanner, site, sequence; or "".')] = None,
+    as_json: Json = False,
+) -> None:
+    """Say which scanner, site or sequence cases come from, or list what was said."""
+    if bool(cases) != (name is not None):
+        got = "--name without a case" if name is not None else f"{' '.join(cases or ())}, no --name"
+        raise SslsegError(got, "cases and --name, or neither to list all", "Say both.")
+    with ProjectStore.open(project, read_only=name is None) as store:
+        if name is not None:
+            store.set_domain(cases or (), name)
+        found = {case.name: case.domain for case in store.cases()}
+    _result(found, "\n".join(f"{case}  {said or '-'}" for case, said in found.items()), as_json)
 
 
 @app.command("import-labels")
@@ -111,15 +140,39 @@ def train(
     device: Device = DeviceChoice.AUTO,
     seed: Seed = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier rounds.")] = False,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A parameter, key=value; repeat for more.")
-    ] = None,
+    settings: Settings = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Train supervised for as long, to compare with.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train one round; Ctrl-C stops and keeps what was learnt."""
-    request = _request(method, minutes, steps, device, seed, fresh, _settings(settings or ()))
+    request = request_of(
+        method, minutes, steps, device, seed, fresh, settings_of(settings or ()), baseline
+    )
     with _opened(project, read_only=True) as session, stoppable() as control:
         summary = _follower().follow(session.train(request, control))
+    if summary.failure:
+        raise Failure(summary.failure)
+    found = summary.training()
+    _result(found, json.dumps(found, indent=2), as_json)
+
+
+@app.command(help=pretraining_help())
+def pretrain(
+    project: Project,
+    method: Annotated[str | None, typer.Option(help="jigsaw, contrastive or masked.")] = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    device: Device = DeviceChoice.AUTO,
+    seed: Seed = 0,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Learn from the images alone; Ctrl-C stops and keeps what was learnt."""
+    request = request_of(method, minutes, steps, device, seed, False, settings_of(settings or ()))
+    with _opened(project, read_only=True) as session, stoppable() as control:
+        summary = _follower().follow(session.pretrain(request, control))
     if summary.failure:
         raise Failure(summary.failure)
     found = summary.training()
@@ -143,14 +196,14 @@ def predict(
 def suggest(
     project: Project,
     count: Annotated[int, typer.Option(min=1, help="How many slices.")] = 10,
-    strategy: Annotated[str, typer.Option(help="How to choose them.")] = "auto",
+    strategy: Strategy = AUTO,
     as_json: Json = False,
 ) -> None:
     """Say which slices to label next, best first, and why."""
     with _opened(project, read_only=True) as session:
         found = session.suggest(count, strategy)
     lines = [f"{s.case}  {s.plane} {s.slice}  {s.score:.3f}  {s.reason}" for s in found]
-    _result([s.model_dump(mode="json") for s in found], "\n".join(lines), as_json)
+    _result([s.model_dump(mode="json", exclude={"box"}) for s in found], "\n".join(lines), as_json)
 
 
 @app.command()
@@ -173,26 +226,46 @@ def simulate(
     labels: Annotated[Path, typer.Option(help="A label file per case, named like its image.")],
     rounds: Annotated[int, typer.Option(min=1, help="How often to label and train.")],
     slices: Annotated[int, typer.Option(min=1, help="Slices labelled in each round.")],
-    strategy: Annotated[str, typer.Option(help="How the slices are chosen.")] = "auto",
-    method: Method = None,
+    strategy: Strategies = None,
+    method: Methods = None,
     minutes: Minutes = None,
+    last_minutes: LastMinutes = None,
     steps: Steps = None,
     device: Device = DeviceChoice.AUTO,
-    seed: Seed = 0,
+    seed: Seeds = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier rounds.")] = False,
+    settings: Settings = None,
+    holdout: Annotated[
+        int, typer.Option(min=0, help="Cases kept out of the project, to be scored on.")
+    ] = 0,
+    score_cases: ScoreCases = None,
     as_json: Json = False,
 ) -> None:
-    """Replay the loop with an annotator who knows the true labels; resumes where it ended."""
-    from sslseg.simulate import Plan, replay
+    """Replay the loop with an annotator who knows the true labels; resumes where it ended.
 
-    request = _request(method, minutes, steps, device, seed, False, {})
-    plan = Plan(rounds=rounds, slices=slices, strategy=strategy, request=request)
-    follower, curve = _follower(), []
+    Scored on the voxels that nobody annotated, or on cases that were kept out of the project.
+    """
+    from sslseg.simulate.play import simulate as play
+
+    train = request_of(None, minutes, steps, device, 0, fresh, settings_of(settings or ()))
+    request = SimulationRequest(
+        labels=str(labels),
+        rounds=rounds,
+        slices=slices,
+        strategies=tuple(strategy or ("auto",)),
+        methods=tuple(method or (DEFAULT_METHOD,)),
+        seeds=tuple(seed or (0,)),
+        train=train,
+        last_minutes=last_minutes,
+        holdout=holdout,
+        score_cases=tuple(score_cases or ()),
+    )
     with stoppable() as control:
-        for done in replay(project, labels, plan, control, follower.follow):
-            curve.append(done)
-            follower.say(done.words())
-    found = {**plan.facts(), "curve": [done.model_dump(mode="json") for done in curve]}
-    _result(found, json.dumps(found, indent=2), as_json)
+        told = _follower().follow(play(project, request, control)).simulated
+    if told is None:
+        raise Failure("The simulation said nothing.")
+    text = Path(told.report).read_text(encoding="utf-8")
+    _result(json.loads(text), text, as_json)
 
 
 @app.command()
@@ -213,11 +286,8 @@ def export(
 def methods(as_json: Json = False) -> None:
     """List the methods and their parameters."""
     found = known_methods()
-    lines = []
-    for method in found:
-        lines += [f"{method.name} ({method.family}): {method.summary}", f"    {method.source}"]
-        lines += [f"    {p.name} = {p.default}: {p.help}" for p in method.parameters]
-    _result([method.model_dump(mode="json") for method in found], "\n".join(lines), as_json)
+    words = "\n".join(described(found))
+    _result([method.model_dump(mode="json") for method in found], words, as_json)
 
 
 @app.command()
@@ -291,8 +361,7 @@ def _refuse(line: str) -> int:
 
 
 def _usage_words(error: Exception) -> str:
-    format_message = getattr(error, "format_message", None)
-    return str(format_message() if format_message else error)
+    return str(getattr(error, "format_message", lambda: error)())
 
 
 def _kept_in_log() -> str:
@@ -308,17 +377,7 @@ def _result(value: Any, text: str, as_json: bool) -> None:
 
 
 def _open_window(project: Path | None) -> None:
-    """Start napari in a process of its own and wait until it is closed."""
-    if importlib.util.find_spec("napari") is None:
-        raise SslsegError(
-            "an installation without napari",
-            "napari and a Qt binding beside the engine",
-            "Run: pip install '.[gui]' in the folder of this program",
-        )
-    if project is not None:
-        schema.require(project)
-    arguments = [] if project is None else [str(project)]
-    if subprocess.call([sys.executable, "-m", "napari_sslseg", *arguments]):
+    if open_window(project):
         raise Failure("The window ended with an error; see the lines above.")
 
 
@@ -335,45 +394,6 @@ def _opened(project: Path, *, read_only: bool = False) -> Iterator[Session]:
         yield session
     finally:
         session.close()
-
-
-def _request(
-    method: str | None,
-    minutes: float | None,
-    steps: int | None,
-    device: DeviceChoice,
-    seed: int,
-    fresh: bool,
-    settings: dict[str, Scalar],
-) -> TrainRequest:
-    if minutes is not None and steps is not None:
-        raise SslsegError("--minutes and --steps", "at most one of them", "Leave one out.")
-    if minutes is not None and not math.isfinite(minutes):
-        raise SslsegError(f"--minutes {minutes}", "a finite number", "Say how many minutes.")
-    return TrainRequest(
-        method=method,
-        minutes=minutes,
-        steps=steps,
-        device=device,
-        seed=seed,
-        fresh=fresh,
-        settings=settings,
-    )
-
-
-def _settings(pairs: Sequence[str]) -> dict[str, Scalar]:
-    """Return ``key=value`` texts as a mapping; numbers and true or false get their type."""
-    found: dict[str, Scalar] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not (key and equals):
-            raise SslsegError(f"--set {pair}", "key=value", "Write for example --set patches=8.")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        found[key] = value if isinstance(value, bool | int | float | str) else text
-    return found
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def _follow(events: Iterator[Event], tell: Tell) -> tuple[Path, ...]:
             case RunStarted():
                 tell(f"Training {event.method} on {event.device}. {' '.join(event.plan)}")
             case Validated(mean=float()):
-                tell(f"Step {event.step}: Dice {event.mean:.2f} on held-out slices")
+                tell(f"Step {event.step}: {event.words} on held-out slices")
             case RunFinished():
                 tell(f"{event.step} steps in {event.seconds:.0f} s. {event.message}".rstrip())
             case Exported():

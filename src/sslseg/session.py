@@ -11,30 +11,35 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from sslseg.core.annotation import SliceState
 from sslseg.core.config import DeviceChoice, TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
-from sslseg.core.events import Event, PredictionReady, Progress
+from sslseg.core.events import Compared, Event, PredictionReady, Progress
 from sslseg.core.geometry import Array, Plane, take_slice
-from sslseg.core.prediction import CriticHealth, PredictionInfo
+from sslseg.core.prediction import CriticHealth, Prediction, PredictionInfo
 from sslseg.core.suggestion import Suggestion
 from sslseg.core.volume import CaseRecord
 from sslseg.data.preprocessing import load_prepared
 from sslseg.evaluation import evaluate
 from sslseg.export.formats import export
 from sslseg.export.masks import MaskSource, mask
+from sslseg.inference.features import SliceFeatures
 from sslseg.inference.native import to_native
 from sslseg.methods import find
 from sslseg.storage import arrays
-from sslseg.storage.images import case_name, describe, is_image, read_labels
+from sslseg.storage.images import describe, label_files, read_labels
+from sslseg.storage.naming import domain_name
 from sslseg.storage.store import ProjectStore
 from sslseg.suggest.acquisition import slice_scores
 from sslseg.suggest.selection import rank
 from sslseg.suggest.views import CaseView, annotated_slices
 from sslseg.training import loop, model
+from sslseg.training.baseline import baseline_of, watched
 from sslseg.training.device import choose
+from sslseg.training.pretrain import PretrainingRound
 from sslseg.training.round import Round
 from sslseg.training.trainer import Trainer
 
@@ -80,8 +85,8 @@ class Session:
 
     # ---- cases and annotations ----
 
-    def add(self, paths: Sequence[Path], control: Control) -> Iterator[Event]:
-        """Add image files or DICOM folders, all or none.
+    def add(self, paths: Sequence[Path], control: Control, domain: str = "") -> Iterator[Event]:
+        """Add image files or DICOM folders of one domain, all or none.
 
         Every file is read to its end before the project is touched, so that one bad file changes
         nothing.
@@ -92,9 +97,10 @@ class Session:
             When a file cannot be read or its case name is taken.
         """
         records: list[CaseRecord] = []
+        origin = {"domain": domain_name(domain)}
         for done, path in enumerate(paths):
             control.check()
-            records.append(describe(path))
+            records.append(describe(path).model_copy(update=origin))
             yield Progress(task="Reading images", done=done + 1, total=len(paths))
         self.store.add_cases(records)
 
@@ -155,20 +161,42 @@ class Session:
     def train(self, request: TrainRequest, control: Control) -> Iterator[Event]:
         """Train one round; the case on the screen is predicted along the way.
 
+        With `request.baseline`, `supervised` is trained for as long afterwards and `Compared` says
+        what came of both; predictions stay those of the method.
+
         Raises
         ------
         SslsegError
             When training cannot begin or go on; what was learnt before is kept.
         """
+        beside = baseline_of(request) if request.baseline else None
         current = Round(
             self.store,
             request,
             control,
             lambda trainer, facts: self._preview(trainer, facts, control),
         )
-        yield from loop.train(current.job(), control)
+        measured, completed = yield from watched(loop.train(current.job(), control))
         if current.trainer.step_count:
             self._loaded = (current.trainer, current.facts())
+        if beside is not None and completed:
+            fresh = {"fresh": beside.fresh or current.before is None}
+            other = Round(
+                self.store, beside.model_copy(update=fresh), control, lambda *_: None, baseline=True
+            )
+            theirs, _ = yield from watched(loop.train(other.job(), control))
+            fair = (current.before is None) == (other.before is None)
+            yield Compared(method=current.method, measured=measured, baseline=theirs, fair=fair)
+
+    def pretrain(self, request: TrainRequest, control: Control) -> Iterator[Event]:
+        """Learn from the images alone; later trainings start from what was learnt.
+
+        Raises
+        ------
+        SslsegError
+            When it cannot begin or go on; what was learnt before is kept.
+        """
+        yield from loop.train(PretrainingRound(self.store, request, control).job(), control)
 
     def predict(self, cases: Sequence[str], control: Control) -> Iterator[Event]:
         """Predict these cases (all where empty), the one on the screen first.
@@ -192,9 +220,18 @@ class Session:
             done = len(wanted) - len(waiting)
             yield Progress(task="Predicting", done=done, total=len(wanted))
 
+    def segment(self, store: ProjectStore, case: str, control: Control) -> npt.NDArray[np.uint8]:
+        """Return what the newest model says of a case of another project, ``(X, Y, Z)``.
+
+        Nothing is written but the cache of the other project.
+        """
+        trainer, facts = self._model()
+        prediction, _, _ = _computed(store, trainer, facts, case, control)
+        return prediction.labels
+
     def _model(self) -> tuple[Trainer, model.ModelFacts]:
-        newest = model.runs(self.store.path)
-        if self._loaded and newest and newest[0].name == self._loaded[1].run:
+        newest = next(model.serving(self.store.path), None)
+        if self._loaded and newest and newest.name == self._loaded[1].run:
             return self._loaded
         self._loaded = model.load(self.store.path, choose(DeviceChoice.AUTO))
         return self._loaded
@@ -212,24 +249,11 @@ class Session:
     def _predict_one(
         self, trainer: Trainer, facts: model.ModelFacts, name: str, control: Control
     ) -> PredictionReady:
-        record = self.store.case(name)
-        prepared = load_prepared(self.store, record, facts.plan.spacing)
-        maps = trainer.predictor().volume(prepared.image, control)
-        info = PredictionInfo(
-            case=name,
-            version=f"{time.time_ns() // 10**6:014d}",
-            run=facts.run,
-            method=facts.method,
-            step=facts.step,
-            time=time.time(),
-            classes=facts.classes,
-            saw_held_out=facts.saw_held_out,
-            critic=facts.critic,
-        )
-        prediction = to_native(maps, record.geometry.shape, info)
-        scores = slice_scores(prediction, record.geometry.spacing)
+        prediction, image, features = _computed(self.store, trainer, facts, name, control)
+        geometry = self.store.case(name).geometry
+        scores = slice_scores(prediction, geometry.spacing, image) | features.rows(geometry.shape)
         folder = arrays.save_prediction(self.store.path, prediction, scores)
-        return PredictionReady(case=name, version=info.version, folder=str(folder))
+        return PredictionReady(case=name, version=prediction.info.version, folder=str(folder))
 
     # ---- what next, how good, and out ----
 
@@ -255,7 +279,7 @@ class Session:
                 classes=[label.name for label in self.store.classes],
                 parties=find(newest.method).parties if newest else "",
                 seed=seed,
-                round_number=len(model.runs(self.store.path)),
+                round_number=sum(1 for _ in model.serving(self.store.path)),
             )
         )
 
@@ -285,7 +309,7 @@ class Session:
         SslsegError
             When an asked case lacks one of them, or no case has both.
         """
-        files = _label_files(labels)
+        files = label_files(labels)
         wanted = list(cases) or [
             record.name
             for record in self.store.cases()
@@ -331,10 +355,26 @@ class Session:
         yield from export(self.store, out, form, what, control)
 
 
-def _label_files(folder: Path) -> dict[str, Path]:
-    """Return the image files of a folder by case name."""
-    if not folder.is_dir():
-        raise SslsegError(
-            f"no folder {folder}", "a folder with one label file per case", "Check the path."
-        )
-    return {case_name(path): path for path in sorted(folder.iterdir()) if is_image(path)}
+def _computed(
+    store: ProjectStore, trainer: Trainer, facts: model.ModelFacts, name: str, control: Control
+) -> tuple[Prediction, npt.NDArray[np.float16], SliceFeatures]:
+    """Return what a model says of a case, on the case's own grid.
+
+    With it the image that the model was shown, and what its encoder made of the slices.
+    """
+    record = store.case(name)
+    prepared = load_prepared(store, record, facts.plan.spacing)
+    maps, features = trainer.predictor().volume_and_features(prepared.image, control)
+    info = PredictionInfo(
+        case=name,
+        version=f"{time.time_ns() // 10**6:014d}",
+        run=facts.run,
+        method=facts.method,
+        step=facts.step,
+        time=time.time(),
+        classes=facts.classes,
+        saw_held_out=facts.saw_held_out,
+        critic=facts.critic,
+    )
+    found = to_native(maps, record.geometry.shape, info, islands=facts.plan.islands)
+    return found, prepared.image, features

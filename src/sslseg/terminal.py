@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from sslseg.core.catalogue import DEFAULT_PRETRAINING, pretraining_methods
+from sslseg.core.config import MethodInfo
 from sslseg.core.control import Control
 from sslseg.core.events import (
+    Compared,
     CriticJudged,
     Event,
     Exported,
@@ -19,6 +22,7 @@ from sslseg.core.events import (
     Progress,
     RunFinished,
     RunStarted,
+    SimulationReported,
     StepReported,
     Validated,
 )
@@ -37,9 +41,26 @@ class Summary:
     critic: CriticJudged | None = None
     finished: RunFinished | None = None
     files: list[str] = field(default_factory=list)
+    compared: Compared | None = None
+    simulated: SimulationReported | None = None
+    baseline: Summary | None = None
 
     def note(self, event: Event) -> None:
-        """Remember the newest of each kind."""
+        """Remember the newest of each kind; a baseline's run goes into a summary of its own."""
+        if isinstance(event, RunStarted) and event.baseline:
+            self.baseline = Summary()
+        match event:
+            case Compared():
+                self.compared = event
+            case SimulationReported():
+                self.simulated = event
+            case _ if self.baseline is not None:
+                self.baseline.note_own(event)
+            case _:
+                self.note_own(event)
+
+    def note_own(self, event: Event) -> None:
+        """Remember the newest of each kind, of one run."""
         match event:
             case RunStarted():
                 self.started = event
@@ -72,10 +93,17 @@ class Summary:
             "seconds": round(finished.seconds, 2) if finished else 0.0,
             "reason": finished.reason.value if finished else None,
             "terms": dict(self.step.terms) if self.step else {},
-            "validation": validated.model_dump(include={"step", "dice", "mean", "slices"})
-            if validated
-            else None,
+            "validation": _measured(validated) if validated else None,
             "critic": self.critic.health.model_dump() if self.critic else None,
+        } | self._comparison()
+
+    def _comparison(self) -> dict[str, Any]:
+        if self.baseline is None:
+            return {}
+        found = self.compared
+        return {
+            "baseline": self.baseline.training(),
+            "gain": found and {"dice": found.difference, "error": found.error},
         }
 
 
@@ -93,6 +121,7 @@ class Follower:
         self._live = stream.isatty()
         self._told = time.monotonic()
         self._task = ""
+        self._doing = "Training"
         self._open = False
 
     def follow(self, events: Iterator[Event]) -> Summary:
@@ -115,7 +144,8 @@ class Follower:
     def _tell(self, event: Event) -> None:
         match event:
             case RunStarted():
-                self.say(f"Training {event.method} on {event.device}. {' '.join(event.plan)}")
+                self._doing = event.task.capitalize()
+                self.say(f"{self._doing} {event.method} on {event.device}. {' '.join(event.plan)}")
             case StepReported():
                 self._update(_step_words(event), due=event.step == 1)
             case Progress():
@@ -123,12 +153,15 @@ class Follower:
                 if self._update(f"{event.task}: {event.done} of {event.total}", due=told):
                     self._task = event.task
             case Validated(mean=float()):
-                slices = f"{event.slices} held-out slices"
-                self.say(f"Step {event.step}: Dice {event.mean:.3f} on {slices}.")
+                self.say(f"Step {event.step}: {event.words} on held-out slices.")
+            case Compared():
+                self.say(event.words)
+            case SimulationReported():
+                self.say(event.words)
             case CriticJudged():
                 self.say(f"Step {event.step}: {event.health.words}")
             case RunFinished():
-                end = f"Training {event.reason.value} after {event.step} steps"
+                end = f"{self._doing} {event.reason.value} after {event.step} steps"
                 self.say(f"{end} in {event.seconds:.0f} s. {event.message}".rstrip())
 
     def _update(self, text: str, due: bool) -> bool:
@@ -179,6 +212,35 @@ def table(rows: dict[str, dict[str, dict[str, float | None]]]) -> str:
             ]
             lines.append(f"{case:<{widest}}  {name:<12}  {'  '.join(cells)}")
     return "\n".join(lines)
+
+
+def _measured(event: Validated) -> dict[str, Any]:
+    found = event.model_dump(include={"step", "dice", "mean", "slices"})
+    return {**found, "error": event.error}
+
+
+def described(methods: Iterable[MethodInfo]) -> list[str]:
+    """Return for each method its name, family, summary, source and parameters as lines."""
+    return [
+        "\n".join(
+            [
+                f"{method.name} ({method.family}): {method.advice}",
+                f"    {method.source}",
+                *(f"    {p.name} = {p.default}: {p.help}" for p in method.parameters),
+            ]
+        )
+        for method in methods
+    ]
+
+
+def pretraining_help() -> str:
+    """Return the help of `sslseg pretrain`; each method keeps its lines."""
+    listed = "\n\n".join(f"\b\n{lines}" for lines in described(pretraining_methods()))
+    return (
+        "Learn from the images alone; later trainings start from what was learnt.\n\n"
+        f"--method is one of these ({DEFAULT_PRETRAINING} if nothing is said); --set takes their "
+        f"parameters, and those of a training that fix its network.\n\n{listed}"
+    )
 
 
 def _step_words(event: StepReported) -> str:

@@ -20,7 +20,7 @@ from typing import IO, Protocol
 from pydantic import ValidationError
 
 from sslseg.core.catalogue import methods
-from sslseg.core.config import TrainRequest
+from sslseg.core.config import SimulationRequest, TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import (
@@ -32,7 +32,9 @@ from sslseg.core.events import (
     Export,
     Open,
     Predict,
+    Pretrain,
     ShowCase,
+    Simulate,
     Stop,
     Suggest,
     SuggestionsReady,
@@ -53,6 +55,10 @@ class WorkSession(Protocol):
 
     def train(self, request: TrainRequest, control: Control, /) -> Iterator[Event]:
         """Train, then predict the shown case and suggest."""
+        ...
+
+    def pretrain(self, request: TrainRequest, control: Control, /) -> Iterator[Event]:
+        """Learn from the images alone."""
         ...
 
     def predict(self, cases: tuple[str, ...], control: Control, /) -> Iterator[Event]:
@@ -92,24 +98,31 @@ class Desk:
         self._open_session = open_session
         self._afterwards = afterwards
         self._session: WorkSession | None = None
+        self._project = Path()
 
     def __call__(self, command: Command, control: Control) -> Iterator[Event]:
         """Yield the events of `command`; raises what the session raises."""
         match command:
             case Open(project=project):
                 self.close()
-                self._session = self._open_session(Path(project))
+                self._project = Path(project)
+                self._session = self._open_session(self._project)
             case Train(request=request):
                 yield from self._opened().train(request, control)
                 if self._afterwards is not None and control.shown is not None:
                     self._afterwards(Predict())
                     self._afterwards(Suggest())
+            case Pretrain(request=request):
+                yield from self._opened().pretrain(request, control)
             case Predict(cases=cases):
                 yield from self._opened().predict(cases, control)
             case Suggest(count=count, strategy=strategy):
                 yield SuggestionsReady(suggestions=self._opened().suggest(count, strategy))
             case Export(out=out, format=format_, what=what):
                 yield from self._opened().export(Path(out), format_, what, control)
+            case Simulate(request=request):
+                self._opened()
+                yield from _simulate(self._project, request, control)
 
     def _opened(self) -> WorkSession:
         if self._session is None:
@@ -324,6 +337,12 @@ def _device() -> str:
     if torch.backends.mps.is_available():
         return "mps"
     return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def _simulate(project: Path, request: SimulationRequest, control: Control) -> Iterator[Event]:
+    from sslseg.simulate.play import progress_alone, simulate
+
+    return progress_alone(simulate(project, request, control))
 
 
 def _open_session(project: Path) -> WorkSession:

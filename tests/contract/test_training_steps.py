@@ -25,19 +25,8 @@ from sslseg.core.control import Control
 from sslseg.core.geometry import Plane, take_slice
 from sslseg.data.sampling import Sampler
 from sslseg.data.targets import training_target
-from sslseg.methods import registry
 from sslseg.methods.base import optimised
 from sslseg.training.trainer import BAD_STEPS_ALLOWED, Diverged
-
-
-@pytest.fixture(params=list(registry()))
-def name(request):
-    return request.param
-
-
-@pytest.fixture(params=[2, 3], ids=["2.5d", "3d"])
-def dims(request):
-    return request.param
 
 
 @pytest.fixture(params=[0.0, 0.01], ids=["critic watches", "critic pushes"])
@@ -85,12 +74,12 @@ def test_poison(name, dims, weight):
     assert same(state, poisoned_state)
 
 
-def test_poison_would_be_felt(name):
+def test_poison_would_be_felt(name, dims):
     """The same poison in slices that nobody held out does change the weights."""
     seen = [one.model_copy(update={"validation": False}) for one in RECORDS]
     clean = annotation(RECORDS)
-    _, state = trained(name, 2, 0.0, clean, seen)
-    _, poisoned_state = trained(name, 2, 0.0, poisoned(clean), seen)
+    _, state = trained(name, dims, 0.0, clean, seen)
+    _, poisoned_state = trained(name, dims, 0.0, poisoned(clean), seen)
     assert not same(state, poisoned_state)
 
 
@@ -136,9 +125,11 @@ def test_short_run_reaches_full_weights(name, dims):
     """Ramps are fractions: at the end of 30 steps each term counts with its whole weight."""
     trainer = tiny_trainer(name, dims, 0.01)
     terms = trainer.step(tiny_sampler(trainer.plan), 29 / 30).terms
-    assert {*trainer.method.ramps(), "supervised", "adversarial", "critic"} <= set(terms)
-    assert trainer.critic is not None
-    assert trainer.critic.ramp()(29 / 30) == 0.01
+    assert {*trainer.method.ramps(), "supervised"} <= set(terms)
+    if not trainer.method.judge:
+        assert {"adversarial", "critic"} <= set(terms)
+        assert trainer.critic is not None
+        assert trainer.critic.ramp()(29 / 30) == 0.01
 
 
 def test_teachers_differ_from_students_and_from_nothing(name, dims):
@@ -147,14 +138,15 @@ def test_teachers_differ_from_students_and_from_nothing(name, dims):
     for _ in range(5):
         trainer.step(sampler, LATE)
     students = [net.state_dict() for net in optimised(trainer.nets).values()]
-    followers = set(trainer.nets) - set(optimised(trainer.nets))
+    followers = [name for name in trainer.nets if name.startswith("teacher")]
     assert followers
     for follower in followers:
         mine = trainer.nets[follower].state_dict()
         assert all(bool(torch.isfinite(v).all()) for v in mine.values())
         for key in (k for k in mine if k.endswith(("conv.weight", "running_mean"))):
             assert mine[key].abs().sum() > 0, key
-            assert not any(torch.equal(mine[key], theirs[key]) for theirs in students), key
+            others = [theirs[key] for theirs in students if key in theirs]
+            assert not any(torch.equal(mine[key], other) for other in others), key
 
 
 SIZES = {2: [(6, 14), (2, 2), (12, 4)], 3: [(2, 6, 10), (2, 2, 2), (12, 4, 2)]}
@@ -207,8 +199,8 @@ def test_a_loss_that_is_not_finite_changes_nothing(name, dims, weight):
     assert trainer.step_count == 2
 
 
-def test_twenty_bad_steps_in_a_row_end_the_run(name):
-    trainer = tiny_trainer(name)
+def test_twenty_bad_steps_in_a_row_end_the_run(name, dims):
+    trainer = tiny_trainer(name, dims)
     good = tiny_sampler(trainer.plan)
     for _ in range(BAD_STEPS_ALLOWED - 1):
         trainer.step(Broken(good), 0.0)

@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from sslseg.core import events
-from sslseg.core.config import DeviceChoice, TrainRequest
+from sslseg.core.config import DeviceChoice, SimulationRequest, TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import Cancelled, SslsegError
 from sslseg.core.geometry import Plane
@@ -24,6 +24,21 @@ def test_an_error_is_one_plain_line() -> None:
             suggestions=(Suggestion(case="c", plane=Plane.AXIAL, slice=3, score=1, reason="new"),)
         ),
         events.CommandDone(command="train", message="no cases"),
+        events.SimulationReported(
+            curves=(events.ArmCurve(strategy="s", method="m", seed=1, slices=(8,), dice=(None,)),),
+            done=1,
+            total=6,
+            words="one",
+            report="r.json",
+            picture="p.svg",
+        ),
+        events.Compared(
+            method="m",
+            measured=events.Validated(
+                run="r", step=3, dice={"a": 0.5}, mean=0.5, slices=2, without=(0.4, 0.6)
+            ),
+            baseline=None,
+        ),
     ],
 )
 def test_events_pass_the_pipe_unchanged(event: events.Event) -> None:
@@ -39,6 +54,15 @@ def test_commands_pass_the_pipe_unchanged() -> None:
     assert again == command
     assert isinstance(again, events.Train)
     assert again.request.settings["on"] is True
+
+
+def test_a_simulation_is_asked_for_with_sense() -> None:
+    asked = SimulationRequest(labels="l", rounds=6, slices=8, methods=("m",), last_minutes=4)
+    command = events.Simulate(request=asked)
+    assert events.COMMAND.validate_json(events.COMMAND.dump_json(command)) == command
+    for wrong in ({"rounds": 0}, {"methods": ()}, {"holdout": -1}, {"last_minutes": 0}):
+        with pytest.raises(ValidationError):
+            SimulationRequest.model_validate(asked.model_dump() | wrong)
 
 
 @pytest.mark.parametrize("line", ['{"kind": "explode"}', '{"kind": "train"}', "[]", "{"])
@@ -64,3 +88,12 @@ def test_control_stops_once_and_is_reset() -> None:
     control.check()
     control.show("head")
     assert control.shown == "head"
+
+
+def test_a_blind_control_stops_with_the_other_and_sees_nothing() -> None:
+    control = Control()
+    control.show("head")
+    blind = control.blind()
+    assert blind.shown is None
+    control.stop()
+    assert blind.stopped

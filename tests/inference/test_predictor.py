@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -186,3 +188,31 @@ def test_native_grid_keeps_places(side):
 def test_the_plan_of_a_trainer_reaches_its_predictor():
     judge = tiny_trainer("supervised", plan=tiny_plan(2, patch=(4, 6))).predictor()
     assert (judge.axis, judge.context, judge.patch, judge.classes) == (1, 3, (4, 6), 3)
+
+
+def test_moved_views_of_a_voxelwise_member_change_nothing(axis):
+    still = predictor(axis)
+    moved = replace(still, shifts=(0, 1, 3))
+    one, other = (p.volume(image(), Control()) for p in (still, moved))
+    assert np.allclose(one.probability, other.probability, atol=1e-6)
+    assert np.allclose(one.entropy, other.entropy, atol=1e-6)
+
+
+def test_moved_views_are_averaged_where_they_saw_the_voxel():
+    """A member that answers by place: class 1 in the first column of what it is given, else 0.
+
+    Moved by one, what was the second column comes first: there half of the views say class 1.
+    """
+
+    def by_place(x: Tensor) -> list[Tensor]:
+        p = torch.zeros((x.shape[0], 3, *x.shape[2:]))
+        p[:, 0] = 1
+        p[..., 0] = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1)
+        return [p, p]
+
+    judge = replace(predictor(1, members=by_place), shifts=(0, 1))
+    found = judge.volume(image(shape=(PATCH[1][0], 5, PATCH[1][1])), Control()).probability[1]
+    assert np.allclose(found[1:, :, 0], 1)
+    assert np.allclose(found[1:, :, 1], 0.5)
+    assert np.allclose(found[:, :, 2:], 0)
+    assert np.allclose(found[0, :, 1], 0), "the first row was never seen by the moved view"

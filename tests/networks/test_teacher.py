@@ -6,7 +6,7 @@ from engine_worlds import CLASSES, tiny_plan
 from torch import nn
 
 from sslseg.networks.discriminators import PixelDiscriminator
-from sslseg.networks.factory import NetworkSpec, build
+from sslseg.networks.factory import Maker, NetworkSpec
 from sslseg.networks.teacher import freeze, update_teacher
 
 
@@ -54,7 +54,7 @@ def test_frozen_networks_have_no_gradient_and_are_in_eval_mode():
 def test_network_maps_any_divisible_patch_to_logits(dims):
     spec = tiny_plan(dims).network
     assert spec.divisor == (2,) * dims
-    net = build(spec)
+    net = Maker(spec)()
     for sides in ((4, 10, 6)[:dims], (2,) * dims):
         assert net(torch.zeros((2, spec.in_channels, *sides))).shape == (2, CLASSES, *sides)
 
@@ -68,7 +68,7 @@ def test_divisor_multiplies_strides_by_axis():
         strides=((2, 2, 1), (2, 1, 1)),
     )
     assert spec.divisor == (4, 2, 1)
-    assert build(spec)(torch.zeros((2, 1, 8, 6, 3))).shape == (2, 2, 8, 6, 3)
+    assert Maker(spec)()(torch.zeros((2, 1, 8, 6, 3))).shape == (2, 2, 8, 6, 3)
 
 
 @pytest.mark.parametrize("sides", [(1, 1), (3, 17), (8, 8), (21, 5), (1, 9, 4), (8, 3, 11)])

@@ -12,8 +12,10 @@ from scipy import ndimage
 
 from sslseg.core.annotation import BACKGROUND
 from sslseg.core.events import (
+    ArmCurve,
     Command,
     CommandDone,
+    Compared,
     CriticJudged,
     Event,
     Export,
@@ -22,13 +24,18 @@ from sslseg.core.events import (
     Open,
     Predict,
     PredictionReady,
+    Pretrain,
+    Progress,
     RunFinished,
     RunStarted,
     ShowCase,
+    Simulate,
+    SimulationReported,
     StepReported,
     Stop,
     Suggest,
     SuggestionsReady,
+    Task,
     Train,
     Validated,
     WorkerReady,
@@ -42,6 +49,8 @@ from sslseg.storage.images import read_volume
 from sslseg.storage.store import ProjectStore
 
 HEALTH = CriticHealth(auc=0.81, healthy=True, words="Confidence can be used (AUC 0.81).")
+BOX = (4, 9, 5, 11)
+"""Rows and columns that every suggestion is about."""
 
 
 class FakeRunner:
@@ -93,6 +102,12 @@ class FakeRunner:
             yield WorkerReady(device="cpu")
         elif isinstance(command, Train):
             yield from self._train(command)
+            if command.request.baseline:
+                yield from self._compare()
+        elif isinstance(command, Simulate):
+            yield from self._simulate(command)
+        elif isinstance(command, Pretrain):
+            yield from self._pretrain(command)
         elif isinstance(command, Predict):
             for case in self._cases():
                 yield self._predict(case)
@@ -140,11 +155,94 @@ class FakeRunner:
             if step % 5 == 0:
                 mean = 0.85 * (1 - np.exp(-4 * done))
                 dice = {"nucleus": mean + 0.02, "capsule": mean - 0.02}
-                yield Validated(run=run, step=step, dice=dice, mean=mean, slices=2)
+                without = (mean - 0.03, mean + 0.05)
+                yield Validated(run=run, step=step, dice=dice, mean=mean, slices=2, without=without)
                 yield self._predict(self._shown)
         yield CriticJudged(run=run, step=step, health=HEALTH)
         yield self._predict(self._shown)
         yield self._suggest(12)
+        reason = FinishReason.STOPPED if self._stopping else FinishReason.COMPLETED
+        self._run, self._stopping = "", False
+        yield RunFinished(run=run, reason=reason, step=step, seconds=step * 0.3)
+
+    def _compare(self) -> Iterator[Event]:
+        """A baseline of three steps, a tenth worse than a method that reached 0.8."""
+        run = f"baseline-{len(self.sent)}"
+        started = {"run": run, "method": "supervised", "device": "cpu", "plan": ("Labels alone.",)}
+        yield RunStarted(**started, steps=3, minutes=None, baseline=True)
+        yield StepReported(
+            run=run,
+            step=3,
+            fraction=1,
+            seconds=1,
+            seconds_left=0,
+            terms={"supervised": 9.0},
+            learning_rate=1e-3,
+        )
+        theirs, ours = (
+            Validated(run=run, step=3, dice={}, mean=mean, slices=2, without=(mean - 0.1, mean))
+            for mean in (0.7, 0.8)
+        )
+        yield theirs
+        yield RunFinished(run=run, reason=FinishReason.COMPLETED, step=3, seconds=1)
+        yield Compared(method="mean-teacher", measured=ours, baseline=theirs)
+
+    def _simulate(self, command: Simulate) -> Iterator[Event]:
+        """Each round adds 0.1 to the Dice of the first strategy, 0.2 to that of the others."""
+        asked = command.request
+        ways = [(s, m) for s in asked.strategies for m in asked.methods]
+        curves: list[ArmCurve] = []
+        for number, (strategy, method) in enumerate(ways):
+            curves.append(ArmCurve(strategy=strategy, method=method, seed=0))
+            for done in range(1, asked.rounds + 1):
+                if self._stopping:
+                    self._stopping = False
+                    return
+                count = range(1, done + 1)
+                curves[-1] = ArmCurve(
+                    strategy=strategy,
+                    method=method,
+                    seed=0,
+                    slices=tuple(asked.slices * n for n in count),
+                    minutes=tuple(1.5 * n for n in count),
+                    dice=tuple((0.2 if number else 0.1) * n for n in count),
+                )
+                yield Progress(task="Simulating, in %", done=50, total=100)
+                yield SimulationReported(
+                    curves=tuple(curves),
+                    done=asked.rounds * number + done,
+                    total=asked.rounds * len(ways),
+                    words=f"{method}, {strategy}.",
+                    report="r.json",
+                    picture="p.svg",
+                )
+
+    def _pretrain(self, command: Pretrain) -> Iterator[Event]:
+        self._run = run = f"run-{len(self.sent)}"
+        plan = ("No label is looked at.",)
+        yield RunStarted(
+            run=run,
+            task=Task.PRETRAINING,
+            method=command.request.method or "masked",
+            device="cpu",
+            plan=plan,
+            steps=self.steps,
+            minutes=None,
+        )
+        step = 0
+        for step in range(1, self.steps + 1):
+            if self._stopping:
+                break
+            done = step / self.steps
+            yield StepReported(
+                run=run,
+                step=step,
+                fraction=done,
+                seconds=step * 0.3,
+                seconds_left=(self.steps - step) * 0.3,
+                terms={"reconstruction": float(np.exp(-done))},
+                learning_rate=1e-3,
+            )
         reason = FinishReason.STOPPED if self._stopping else FinishReason.COMPLETED
         self._run, self._stopping = "", False
         yield RunFinished(run=run, reason=reason, step=step, seconds=step * 0.3)
@@ -195,6 +293,7 @@ class FakeRunner:
                 score=1.0 / (1 + i),
                 reason="teacher and student disagree about capsule; 14 mm from the nearest "
                 "labelled slice",
+                box=BOX,
             )
             for i in range(count)
         ]

@@ -10,14 +10,14 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
 from napari_sslseg.widgets.review import ExportDialog
-from sslseg.core.events import Export, Open, Predict, RunFinished, ShowCase, Train
+from sslseg.core.events import Export, Open, Predict, Pretrain, RunFinished, ShowCase, Train
 from sslseg.core.geometry import Plane
 from sslseg.storage.store import ProjectStore
 
 NAMES = [
     *("new_project", "open_project", "add_images", "case_list", "complete_slice"),
-    *("accept_prediction", "train", "stop", "method", "minutes", "next_suggestion"),
-    *("suggestion_list", "export"),
+    *("accept_prediction", "train", "pretrain", "stop", "method", "minutes", "next_suggestion"),
+    *("suggestion_list", "export", "extend_neighbour"),
 ]
 
 
@@ -103,6 +103,38 @@ def test_buttons_follow_the_engine_and_stop_keeps_what_was_learnt(labelling, qtb
     qtbot.waitUntil(train.isEnabled, timeout=5000)
     assert not stop.isEnabled()
     assert "stopped" in dock.train.bar.text()
+
+
+def test_learning_from_images_first_shows_progress_and_keeps_the_predictions(
+    labelling, qtbot, runner
+):
+    dock = labelling
+    train_to_the_end(qtbot, dock)
+    qtbot.waitUntil(dock.train.train_button.isEnabled, timeout=5000)
+    fresh = set(dock.controller._fresh)
+    runner.steps = 10_000
+    press(qtbot, dock, "pretrain")
+    qtbot.waitUntil(lambda: dock.train.plan.text() == "No label is looked at.", timeout=5000)
+    qtbot.waitUntil(lambda: bool(dock.train.curves.points("unsupervised")[0]), timeout=5000)
+    assert not dock.train.train_button.isEnabled()
+    assert not dock.train.pretrain_button.isEnabled()
+    press(qtbot, dock, "stop")
+    qtbot.waitUntil(dock.train.train_button.isEnabled, timeout=5000)
+    assert dock.train.pretrain_button.isEnabled()
+    assert "stopped" in dock.train.bar.text()
+    assert dock.controller._fresh == fresh, "the model behind the predictions is the same"
+
+
+def test_learning_from_images_plans_as_a_training_would(labelling, qtbot, runner):
+    form = labelling.train
+    form.minutes.setValue(1.5)
+    form.form.set_value({"context": 3, "consistency": 0.5})
+    press(qtbot, labelling, "pretrain")
+    sent = runner.sent[-1]
+    assert isinstance(sent, Pretrain)
+    assert sent.request.minutes == 1.5
+    assert sent.request.method is None
+    assert sent.request.settings == {"context": 3}
 
 
 def test_the_request_carries_method_minutes_and_changed_parameters(labelling, qtbot, runner):

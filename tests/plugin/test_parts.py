@@ -24,13 +24,14 @@ from napari_sslseg.summaries import (
     mean_uncertainty,
 )
 from napari_sslseg.thumbnails import draw_outlines, on_screen, outline, thumbnail
-from napari_sslseg.widgets.curves import KEPT, Series, group_of
+from napari_sslseg.widgets.curves import KEPT, CurvesWidget, Series, group_of
 from napari_sslseg.widgets.parameters import ParameterForm
 from napari_sslseg.widgets.status import ago
 from napari_sslseg.widgets.train import duration
 from sslseg.core.annotation import Annotation, SliceKey, SliceRecord, SliceState
 from sslseg.core.config import MethodInfo, Parameter
 from sslseg.core.errors import SslsegError
+from sslseg.core.events import StepReported
 from sslseg.core.geometry import Geometry, Plane
 from sslseg.core.suggestion import Suggestion
 
@@ -94,7 +95,7 @@ def test_dropping_another_keeps_the_place():
 
 def test_the_worklist_counts_slices_and_goes_to_the_next_undone():
     worklist = Worklist()
-    worklist.reset(["a", "b", "c"], [record(1), record(2, state="none")])
+    worklist.reset(dict.fromkeys("abc", ""), [record(1), record(2, state="none")])
     assert worklist.summaries["a"].slices == 1
     assert worklist.summaries["a"].state is CaseState.STARTED
     worklist.mark_done({"b"})
@@ -175,6 +176,22 @@ def test_loss_terms_fall_into_three_groups():
     terms = ["supervised", "consistency", "adversarial", "critic", "pseudo"]
     groups = ["supervised", "unsupervised", "critic", "critic", "unsupervised"]
     assert [group_of(term) for term in terms] == groups
+
+
+def test_how_often_critics_are_right_is_a_curve_of_its_own(qtbot):
+    """Not added to their losses: the mean over critics."""
+    curves = CurvesWidget()
+    qtbot.addWidget(curves)
+    curves.reset()
+    terms = {"critic": 0.6, "adversarial_target": 0.1}
+    terms |= {"critic_accuracy": 0.9, "critic_image_accuracy": 0.7}
+    curves.add_step(
+        StepReported(
+            run="r", step=3, fraction=1, seconds=1, seconds_left=0, terms=terms, learning_rate=0.1
+        )
+    )
+    assert curves.points("critic") == ([3], [pytest.approx(0.7)])
+    assert curves.points("accuracy") == ([3], [pytest.approx(0.8)])
 
 
 def test_a_long_curve_is_thinned():

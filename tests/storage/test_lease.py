@@ -68,7 +68,7 @@ def test_the_second_process_reads_only_and_is_told_why(project: ProjectStore) ->
                 lambda: save(second),
                 lambda: second.set_setting("a", 1),
                 lambda: second.add_class("c"),
-                lambda: second.set_domain("head", "x"),
+                lambda: second.set_domain(["head"], "x"),
             ):
                 with pytest.raises(SslsegError, match=f"process {other.pid}"):
                     write()

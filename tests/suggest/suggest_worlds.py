@@ -25,6 +25,8 @@ def flat_scores(geometry: Geometry, seed: int, classes: int = 2) -> dict[str, np
         scores[f"{plane}.doubt"] = rng.uniform(0, 90, n).astype(np.float32)
         scores[f"{plane}.foreground"] = (rng.uniform(size=n) > 0.3) * np.float32(40)
         scores[f"{plane}.boundary"] = np.full(n, 30, np.float32)
+        scores[f"{plane}.box"] = np.tile(np.array([2, 5, 3, 9], np.int32), (n, 1))
+        scores[f"{plane}.features"] = rng.normal(size=(n, 5)).astype(np.float32)
         scores[f"{plane}.classes"] = rng.uniform(0, 30, (n, classes)).astype(np.float32)
     return scores
 

@@ -54,7 +54,30 @@ def test_sums_of_every_slice_by_hand():
     assert scores["sagittal.doubt"][10] == 12.0
     assert scores["axial.foreground"].tolist() == [0, 0, 0, 1, 0, 0]
     assert scores["sagittal.classes"][10].tolist() == [0.5, 0.0]
-    assert all(values.dtype == np.float32 for values in scores.values())
+    kinds = {name.split(".")[1]: values.dtype for name, values in scores.items()}
+    assert kinds.pop("box") == np.int32
+    assert set(kinds.values()) == {np.dtype(np.float32)}
+
+
+def test_boxes_are_in_voxels_of_the_whole_slice():
+    labels, unsure = np.zeros((30, 20, 12)), np.zeros((30, 20, 12))
+    labels[12, 10, 6] = 1
+    unsure[11:14, 9:11, 6] = 0.5
+    scores = slice_scores(prediction_of(labels, unsure), (1, 1, 1))
+    assert scores["axial.box"][6].tolist() == [11, 14, 9, 11]
+    assert scores["sagittal.box"][12].tolist() == [9, 11, 6, 7]
+    assert scores["coronal.box"][10].tolist() == [11, 14, 6, 7]
+    assert not scores["axial.box"][[5, 7, 0]].any()
+
+
+def test_features_describe_each_slice_and_the_image_where_given():
+    nothing = np.zeros((8, 6, 4))
+    plain = slice_scores(prediction_of(nothing, nothing), (1, 1, 1))
+    image = np.zeros((16, 3, 4), np.float16)
+    seen = slice_scores(prediction_of(nothing, nothing), (1, 1, 1), image)
+    for plane, count in (("sagittal", 8), ("coronal", 6), ("axial", 4)):
+        assert plain[f"{plane}.features"].shape == (count, 4)
+        assert seen[f"{plane}.features"].shape == (count, 4 + 17)
 
 
 def test_no_doubt_without_a_discriminator():

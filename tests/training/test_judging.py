@@ -14,6 +14,7 @@ from engine_worlds import (
     tiny_plan,
     tiny_sampler,
     tiny_trainer,
+    tiny_views,
 )
 from torch import nn
 
@@ -66,7 +67,7 @@ def test_the_critic_skips_a_batch_without_truth():
     before = trainer.state()
     batch = tiny_batch(2)
     nothing = torch.full_like(batch.y, IGNORE)
-    assert trainer.critic.learn(torch.randn((4, 3, 8, 6)), nothing) is None
+    assert trainer.critic.learn(torch.randn((4, 3, 8, 6)), nothing, tiny_views(), 0.5) is None
     assert all(torch.equal(before[key], value) for key, value in trainer.state().items())
 
 
@@ -75,7 +76,7 @@ def test_the_critic_knows_nothing_where_truth_equals_prediction():
     trainer = tiny_trainer("supervised")
     y = torch.randint(0, 3, (2, 8, 6))
     logits = 30.0 * nn.functional.one_hot(y, 3).movedim(-1, 1).float()
-    losses = [trainer.critic.learn(logits, y) for _ in range(20)]
+    losses = [trainer.critic.learn(logits, y, tiny_views(), 0.5) for _ in range(20)]
     assert min(losses) >= np.log(2) - 1e-3
 
 
@@ -85,7 +86,7 @@ def test_the_critic_learns_to_tell_wrong_predictions():
     y = torch.zeros((2, 8, 6), dtype=torch.long)
     logits = torch.zeros((2, 3, 8, 6))
     logits[:, 1] = 5
-    losses = [trainer.critic.learn(logits, y) for _ in range(30)]
+    losses = [trainer.critic.learn(logits, y, tiny_views(), 0.5) for _ in range(30)]
     assert losses[-1] < 0.5 < losses[0]
 
 
@@ -109,7 +110,7 @@ def held(truth: np.ndarray, volume: np.ndarray, plane: Plane, index: int) -> Hel
 
 
 def test_dice_by_hand_is_pooled_and_masked():
-    """Class 1: 2 * 3 / (4 + 5) over two slices; class 2 is absent from the truth."""
+    """Class 1: 2 * 3 / (3 + 5) over two slices; class 2 is absent from the truth."""
     volume = np.zeros(SHAPE, np.float16)
     volume[:3, 2, 0] = 1
     volume[0, 5, 0] = 1
@@ -119,15 +120,17 @@ def test_dice_by_hand_is_pooled_and_masked():
     second[5, 5] = 1
     slices = [held(first, volume, CORONAL, 2), held(second, volume, CORONAL, 5)]
     found = slice_dice(painter(volume), slices, 3, Control())
-    assert found[0] == pytest.approx(2 * 3 / (3 + 5))
-    assert found[1] is None
+    assert found.classes == [pytest.approx(2 * 3 / (3 + 5)), None]
+    assert found.mean == pytest.approx(0.75)
+    assert found.without == (0.0, pytest.approx(2 * 3 / (3 + 4)))
 
 
 @pytest.mark.parametrize("plane", list(Plane))
 def test_dice_reads_the_right_slice_of_every_plane(plane):
     volume = np.random.default_rng(0).integers(0, 3, SHAPE).astype(np.float16)
     truth = np.take(volume, 3, plane.axis)
-    assert slice_dice(painter(volume), [held(truth, volume, plane, 3)], 3, Control()) == [1.0, 1.0]
+    found = slice_dice(painter(volume), [held(truth, volume, plane, 3)], 3, Control())
+    assert found.classes == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("dims", [2, 3])

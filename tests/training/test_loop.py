@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
+import torch
 from engine_worlds import CPU
 
+from sslseg.core.config import TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import Cancelled, SslsegError
 from sslseg.core.events import (
@@ -19,8 +21,10 @@ from sslseg.core.events import (
     RunFinished,
     RunStarted,
     StepReported,
+    Train,
     Validated,
 )
+from sslseg.runner.perform import perform
 from sslseg.training import loop
 from sslseg.training.loop import Job, Schedule, train
 from sslseg.training.trainer import Diverged, StepReport
@@ -231,6 +235,50 @@ def test_unforeseen_errors_leave_through_the_caller(make_job):
 
     with pytest.raises(RuntimeError, match="a bug"):
         list(train(make_job(act=fail), Control()))
+
+
+@pytest.mark.parametrize(("weight", "saved"), [(1.0, [2]), (float("nan"), [])])
+def test_an_unforeseen_error_loses_nothing_sound(make_job, monkeypatch, weight, saved):
+    def fail(step):
+        if step == 2:
+            raise MemoryError
+
+    job, kept = make_job(act=fail, steps=9), []
+    state = {"step": torch.tensor(3), "net.weight": torch.tensor([0.0, weight])}
+    monkeypatch.setattr(FakeTrainer, "state", lambda self: state, raising=False)
+    job = replace(job, save=lambda: kept.append(job.trainer.step_count))
+    with pytest.raises(MemoryError):
+        list(train(job, Control()))
+    assert kept == saved
+
+
+def test_what_went_wrong_first_is_told_though_saving_fails_too(make_job, monkeypatch):
+    def fail(step):
+        if step == 2:
+            raise ZeroDivisionError
+
+    def full():
+        raise SslsegError("a full disk", "room", "Free some space.")
+
+    monkeypatch.setattr(FakeTrainer, "state", lambda self: {}, raising=False)
+    with pytest.raises(ZeroDivisionError):
+        list(train(replace(make_job(act=fail, steps=9), save=full), Control()))
+
+
+def test_the_run_of_an_unforeseen_error_is_finished_by_its_caller(make_job, monkeypatch):
+    def fail(step):
+        if step == 2:
+            raise MemoryError
+
+    monkeypatch.setattr(FakeTrainer, "state", lambda self: {}, raising=False)
+    job = make_job(act=fail, steps=9)
+    command = Train(request=TrainRequest())
+    events = list(perform(lambda command, control: train(job, control), command, Control()))
+    finished, done = events[-2:]
+    assert isinstance(finished, RunFinished)
+    assert finished.reason is FinishReason.FAILED
+    assert "memory" in finished.message
+    assert done.message == finished.message
 
 
 def test_at_most_ten_reports_a_second(make_job):

@@ -14,7 +14,7 @@ from sslseg.core.geometry import Plane
 from sslseg.data.preprocessing import grid_shape
 from sslseg.data.project import Coverage
 from sslseg.methods.shared import TrainingParams
-from sslseg.networks.factory import build
+from sslseg.networks.factory import Maker
 from sslseg.training.device import Device
 from sslseg.training.planner import PIXELS_CPU, VOXELS_CPU, choose_spacing, make_plan
 
@@ -118,6 +118,18 @@ def test_what_the_user_fixed_wins(params, axis):
     assert any("as asked" in word for word in plan.words)
 
 
+def test_boxes_of_thick_slices_are_told_so():
+    """The network learns along which axis little is to be seen; the screen says it too."""
+    thick = plan_for(cases((96, 96, 12), (0.5, 0.5, 5)), covered(axial=6), dimensions="3d")
+    assert thick.network.coarse == 2
+    assert any("slices are thick" in word for word in thick.words)
+    fine = plan_for(cases((36, 50, 34), (1, 1, 1)), covered(axial=6), dimensions="3d")
+    assert fine.network.coarse is None
+    assert not any("thick" in word for word in fine.words)
+    flat = plan_for(cases((96, 96, 12), (0.5, 0.5, 5)), covered(axial=6))
+    assert (flat.axis, flat.network.coarse) == (2, None)
+
+
 def test_width_batch_and_rates_as_asked():
     plan = plan_for(
         cases((36, 50, 34), (1, 1, 1)),
@@ -158,7 +170,7 @@ def test_every_plan_fits_its_network(shape, dimensions, plane):
     sides = [side for axis, side in enumerate(shape) if axis != plan.axis]
     assert all(p <= 2 * max(s, 1) for p, s in zip(plan.patch, sides, strict=True))
     assert plan.labelled >= 2
-    net = build(plan.network)
+    net = Maker(plan.network)()
     x = torch.zeros((2, plan.network.in_channels, *plan.patch))
     with torch.no_grad():
         assert net.eval()(x).shape == (2, CLASSES, *plan.patch)
@@ -170,7 +182,7 @@ def test_batch_norm_has_values_to_average(shape, dimensions):
     """Training mode works down to one voxel, since a batch holds at least two labelled items."""
     plan = plan_for(cases(shape, (1, 1, 1)), covered(axial=1), dimensions=dimensions, width=2)
     x = torch.randn((plan.labelled, plan.network.in_channels, *plan.patch))
-    assert torch.isfinite(build(plan.network).train()(x)).all()
+    assert torch.isfinite(Maker(plan.network)().train()(x)).all()
 
 
 def test_a_gpu_gets_larger_patches():

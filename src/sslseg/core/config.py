@@ -39,7 +39,10 @@ class Parameter(BaseModel):
 
 
 class MethodInfo(BaseModel):
-    """A method as people choose it."""
+    """A method as people choose it.
+
+    `needs_domains` ones learn from labelled cases of one domain and unlabelled cases of another.
+    """
 
     model_config = ConfigDict(frozen=True)
     name: str
@@ -47,6 +50,12 @@ class MethodInfo(BaseModel):
     summary: str
     source: str
     parameters: tuple[Parameter, ...]
+    needs_domains: bool = False
+
+    @property
+    def advice(self) -> str:
+        """When to use it, in a sentence or two."""
+        return self.summary + (" Needs two domains." if self.needs_domains else "")
 
 
 class TrainRequest(BaseModel):
@@ -64,6 +73,8 @@ class TrainRequest(BaseModel):
         Start from new weights instead of what the last round learnt.
     settings : mapping
         Parameter name to value; unknown names and wrong types are refused by the session.
+    baseline : bool
+        Train `supervised` for as long afterwards, to see what the unlabelled volumes gave.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,3 +85,44 @@ class TrainRequest(BaseModel):
     seed: int = 0
     fresh: bool = False
     settings: dict[str, Scalar] = Field(default_factory=dict)
+    baseline: bool = False
+
+
+class SimulationRequest(BaseModel):
+    """The loop to be replayed with an annotator who knows the truth.
+
+    Every strategy is tried with every method and every seed; each such combination is an arm.
+
+    Parameters
+    ----------
+    labels : str
+        A folder with one label file per case, named like its image.
+    rounds, slices : int
+        How often the annotator labels and the model trains; slices in each round.
+    strategies : tuple of str
+        How slices are chosen.
+    methods : tuple of str
+        What is trained.
+    seeds : tuple of int
+        What every random draw follows from; it grows by one each round.
+    train : TrainRequest
+        How each round trains; its method and seed are those of the arm.
+    last_minutes : float or None
+        Minutes of the last round; None for as long as the others.
+    holdout : int
+        How many cases are kept out of the project to be scored on.
+    score_cases : tuple of str
+        The names of those cases, chosen by the user instead.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    labels: str
+    rounds: int = Field(ge=1)
+    slices: int = Field(ge=1)
+    strategies: tuple[str, ...] = Field(default=("auto",), min_length=1)
+    methods: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    train: TrainRequest = TrainRequest()
+    last_minutes: float | None = Field(default=None, gt=0)
+    holdout: int = Field(default=0, ge=0)
+    score_cases: tuple[str, ...] = ()

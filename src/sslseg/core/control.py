@@ -36,6 +36,12 @@ class Control:
         if self._stop.is_set():
             raise Cancelled
 
+    def blind(self) -> Control:
+        """Return a control that stops with this one and knows of no case on the screen."""
+        control = Control()
+        control._stop = self._stop
+        return control
+
     def show(self, case: str | None) -> None:
         """Say which case is on the screen; predictions of it come first."""
         self._shown = case

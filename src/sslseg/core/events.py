@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from sslseg.core.config import MethodInfo, TrainRequest
+from sslseg.core.config import MethodInfo, SimulationRequest, TrainRequest
 from sslseg.core.prediction import CriticHealth
+from sslseg.core.spread import jackknife, with_error
 from sslseg.core.suggestion import Suggestion
 
 # A loss may be NaN: it must survive the pipe rather than arrive as null.
@@ -47,16 +48,28 @@ class Progress(_Message):
     total: int
 
 
+class Task(StrEnum):
+    """What a run does: train a model, or learn from images alone for later trainings."""
+
+    TRAINING = "training"
+    PRETRAINING = "pre-training"
+
+
 class RunStarted(_Message):
-    """Training begins. `plan` says in words what the planner chose and why."""
+    """A run begins. `plan` says in words what the planner chose and why.
+
+    `baseline` marks a run that is only there to be compared with.
+    """
 
     kind: Literal["run_started"] = "run_started"
     run: str
+    task: Task = Task.TRAINING
     method: str
     device: str
     plan: tuple[str, ...]
     steps: int | None
     minutes: float | None
+    baseline: bool = False
 
 
 class StepReported(_Message):
@@ -73,7 +86,11 @@ class StepReported(_Message):
 
 
 class Validated(_Message):
-    """Dice on held-out slices: class name to value (None where undefined), and the mean."""
+    """Dice on held-out slices: class name to value (None where undefined), and the mean.
+
+    `without` holds the mean Dice with each slice left out in turn, from which the standard error
+    follows; empty where nobody measured it.
+    """
 
     kind: Literal["validated"] = "validated"
     run: str
@@ -81,6 +98,63 @@ class Validated(_Message):
     dice: dict[str, float | None]
     mean: float | None
     slices: int
+    without: tuple[float | None, ...] = ()
+
+    @property
+    def error(self) -> float | None:
+        """Standard error of `mean` over the slices; None where it cannot be told."""
+        return jackknife(self.without)
+
+    @property
+    def words(self) -> str:
+        """The mean with its uncertainty and the number of slices."""
+        return with_error(self.mean, self.error, self.slices)
+
+
+class Compared(_Message):
+    """A method and the supervised baseline, measured on the same held-out slices.
+
+    Either is None where its run ended before it was measured. `fair` is False where only one of
+    them could go on from an earlier round.
+    """
+
+    kind: Literal["compared"] = "compared"
+    method: str
+    measured: Validated | None
+    baseline: Validated | None
+    fair: bool = True
+
+    @property
+    def difference(self) -> float | None:
+        """Mean Dice of the method less that of the baseline."""
+        if self.measured is None or self.baseline is None:
+            return None
+        if self.measured.mean is None or self.baseline.mean is None:
+            return None
+        return self.measured.mean - self.baseline.mean
+
+    @property
+    def error(self) -> float | None:
+        """Standard error of the difference over the slices that both were measured on."""
+        if self.measured is None or self.baseline is None:
+            return None
+        ours, theirs = self.measured.without, self.baseline.without
+        if len(ours) != len(theirs):
+            return None
+        pairs = zip(ours, theirs, strict=True)
+        return jackknife([None if a is None or b is None else a - b for a, b in pairs])
+
+    @property
+    def words(self) -> str:
+        """Both values with their uncertainty, and the difference."""
+        ours, theirs = self.measured, self.baseline
+        if ours is None or theirs is None or self.difference is None:
+            return f"{self.method} and supervised: no held-out slices to compare them on yet."
+        difference = with_error(self.difference, self.error, min(ours.slices, theirs.slices))
+        return (
+            f"{self.method}: {ours.words}. Supervised alone: {theirs.words}. "
+            f"Gain: {difference.removeprefix('Dice ')}."
+        ) + ("" if self.fair else " Unequal: only one of them goes on from earlier rounds.")
 
 
 class CriticJudged(_Message):
@@ -124,6 +198,43 @@ class Exported(_Message):
     files: tuple[str, ...]
 
 
+class ArmCurve(BaseModel):
+    """How good the models of one simulated arm were after each round.
+
+    `slices` and `minutes` count what the annotator did up to each point; `dice` is the mean over
+    classes and scored cases.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    strategy: str
+    method: str
+    seed: int
+    slices: tuple[int, ...] = ()
+    minutes: tuple[float, ...] = ()
+    dice: tuple[float | None, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What arms that differ in their seed alone have in common."""
+        return f"{self.method}, {self.strategy}"
+
+
+class SimulationReported(_Message):
+    """A simulation begins or goes on, or one of its rounds is finished: all curves so far.
+
+    `done` and `total` count rounds of all arms; `report` (JSON) and `picture` (SVG) are files
+    with the result so far.
+    """
+
+    kind: Literal["simulation"] = "simulation"
+    curves: tuple[ArmCurve, ...]
+    done: int
+    total: int
+    words: str
+    report: str
+    picture: str
+
+
 class RunFinished(_Message):
     """Training ended; `message` is for the screen, "" where all went well."""
 
@@ -154,6 +265,8 @@ Event = Annotated[
     | PredictionReady
     | SuggestionsReady
     | Exported
+    | Compared
+    | SimulationReported
     | RunFinished
     | CommandDone,
     Field(discriminator="kind"),
@@ -174,6 +287,13 @@ class Train(_Message):
     """Train, then predict the shown case and suggest."""
 
     kind: Literal["train"] = "train"
+    request: TrainRequest
+
+
+class Pretrain(_Message):
+    """Learn from the images alone; later trainings start from what was learnt."""
+
+    kind: Literal["pretrain"] = "pretrain"
     request: TrainRequest
 
 
@@ -214,8 +334,16 @@ class Export(_Message):
     what: str = "predictions"
 
 
+class Simulate(_Message):
+    """Replay the loop on copies of the project's cases; the project itself stays as it is."""
+
+    kind: Literal["simulate"] = "simulate"
+    request: SimulationRequest
+
+
 Command = Annotated[
-    Open | Train | Stop | ShowCase | Predict | Suggest | Export, Field(discriminator="kind")
+    Open | Train | Pretrain | Stop | ShowCase | Predict | Suggest | Export | Simulate,
+    Field(discriminator="kind"),
 ]
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Event, config=_JSON)

@@ -20,13 +20,24 @@ class CriticHealth(BaseModel):
     healthy : bool
         Whether `auc` lies within 0.6 and 0.95.
     words : str
-        One sentence for the screen.
+        For the screen: one sentence on `auc`, and one for each thing that goes wrong.
+    loss, accuracy_real, accuracy_fake : float or None
+        Running means in training, of the discriminator that pushes the model, or else of the one
+        that only watches: cross-entropy (0.69 for one that knows nothing), and the share of real
+        and of predicted maps (or voxels) that it told. Real is what predictions should look like.
+    diversity : float or None
+        Deviation, over unlabelled patches, of the predicted share of foreground; measured where a
+        discriminator pushes. When it falls, all predictions become one.
     """
 
     model_config = ConfigDict(frozen=True)
     auc: float | None = None
     healthy: bool = False
     words: str = "No discriminator was trained."
+    loss: float | None = None
+    accuracy_real: float | None = None
+    accuracy_fake: float | None = None
+    diversity: float | None = None
 
 
 class PredictionInfo(BaseModel):

@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict
 
 from sslseg.core.geometry import Plane
 
+Box = tuple[int, int, int, int]
+"""Part of a slice ``(H, W)`` in voxels: rows from and to, columns from and to, ends excluded."""
+
 
 class Suggestion(BaseModel):
     """One slice worth labelling.
@@ -18,6 +21,8 @@ class Suggestion(BaseModel):
         Acquisition score after the redundancy penalty; comparable within one list only.
     reason : str
         Why, in words for the clinician.
+    box : tuple of int or None
+        The region of the slice that the reason is about; None where nothing is predicted yet.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -26,3 +31,4 @@ class Suggestion(BaseModel):
     slice: int
     score: float
     reason: str
+    box: Box | None = None

@@ -7,6 +7,32 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sslseg.data.warp import Warp
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an item was cut.
+
+    Parameters
+    ----------
+    case : str
+        Name of the case.
+    axis, index : int or None, int
+        In 2.5-D the RAS axis across which the slice lies, and its number; None and 0 in 3-D.
+    start : tuple of int
+        First voxel of the patch along each of its axes on the training grid; negative where the
+        patch is larger than the volume.
+    shape : tuple of int
+        ``(X, Y, Z)`` of the case on the training grid.
+    """
+
+    case: str
+    axis: int | None
+    index: int
+    start: tuple[int, ...]
+    shape: tuple[int, int, int]
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -19,12 +45,22 @@ class Batch:
     y : Tensor
         Target ``(B, *S)`` int64; IGNORE where nobody said anything. The only truth there is.
     labelled : int
-        How many of the first items hold annotated voxels by construction. The others may too.
+        How many of the first items hold annotated voxels by construction. The others may too. In
+        domain adaptation these are of the source, the others of the target domain.
+    places : tuple of Place
+        Where each item was cut, before any warp.
+    plain : Tensor or None
+        Images ``(B, Cin, *S)`` as cut, before warp and intensity changes; None: `x` is.
+    warp : Warp or None
+        From the frame of `plain` to that of `x`; None: they are the same.
     """
 
     x: Tensor
     y: Tensor
     labelled: int
+    places: tuple[Place, ...] = ()
+    plain: Tensor | None = None
+    warp: Warp | None = None
 
     @property
     def unlabelled(self) -> int:
@@ -37,5 +73,5 @@ class Batch:
         return replace(self, x=x, y=self.y.to(device, non_blocking=True))
 
     def head(self) -> Batch:
-        """Return the labelled items alone."""
+        """Return the labelled items alone, without where they come from."""
         return Batch(self.x[: self.labelled], self.y[: self.labelled], self.labelled)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
 from sslseg.core.annotation import IGNORE, SliceRecord, SliceState
 from sslseg.core.geometry import Plane, take_slice
+from sslseg.data.islands import has_islands
 from sslseg.data.preprocessing import Spacing, grid_shape, load_prepared, resample_target
 from sslseg.data.sampling import PatchPlan, Sampler, TrainingCase
 from sslseg.data.targets import Target, grid_index, held_out, training_target, validation_target
@@ -39,15 +41,24 @@ class ProjectData:
         the next one.
     hold_out : bool
         Whether held-out slices are kept from training.
+    free : collection of str or None
+        Cases from which unlabelled items are drawn; all where not given.
     """
 
     def __init__(
-        self, store: ProjectStore, spacing: Spacing, classes: int, *, hold_out: bool
+        self,
+        store: ProjectStore,
+        spacing: Spacing,
+        classes: int,
+        *,
+        hold_out: bool,
+        free: Collection[str] | None = None,
     ) -> None:
         self._store = store
         self._classes = classes
         self._spacing = spacing
         self._hold_out = hold_out
+        self._free = free
         self.images = {
             record.name: load_prepared(store, record, spacing).image for record in store.cases()
         }
@@ -80,7 +91,7 @@ class ProjectData:
             for each in records.values()
             for record in each
         )
-        return Sampler(cases, plan, seed, taught)
+        return Sampler(cases, plan, seed, taught, self._free)
 
     def join_held_out(self) -> None:
         """Let training see the held-out slices from the next sampler on."""
@@ -152,14 +163,17 @@ class Coverage:
         How many slices say something, by plane.
     dense : bool
         Whether more than half of the annotated cases' voxels lie in annotated slices.
+    islands : bool
+        Whether any annotated slice shows a piece far smaller than the object.
     """
 
     planes: Counter[Plane]
     dense: bool = False
+    islands: bool = False
 
 
 def coverage(store: ProjectStore) -> Coverage:
-    """Return which planes are annotated, and whether whole volumes are."""
+    """Return which planes are annotated, whether whole volumes are, and what slices show."""
     planes: Counter[Plane] = Counter()
     by_case: dict[str, Counter[Plane]] = defaultdict(Counter)
     for record in store.slices():
@@ -170,4 +184,16 @@ def coverage(store: ProjectStore) -> Coverage:
         max(count / store.case(name).geometry.slices(plane) for plane, count in counts.items())
         for name, counts in by_case.items()
     ]
-    return Coverage(planes, bool(shares) and sum(shares) / len(shares) > 0.5)
+    dense = bool(shares) and sum(shares) / len(shares) > 0.5
+    return Coverage(planes, dense, any(_shows_islands(store, name) for name in by_case))
+
+
+def _shows_islands(store: ProjectStore, case: str) -> bool:
+    """Tell whether an annotated slice of the case holds a piece far smaller than its largest."""
+    annotation = store.annotation(case)
+    target = annotation.target()
+    return any(
+        has_islands(take_slice(target, plane, index) > 0)
+        for (plane, index), state in annotation.states.items()
+        if state is SliceState.COMPLETE
+    )

@@ -6,7 +6,7 @@ draws what the uninterrupted one would have drawn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +16,7 @@ import torch
 
 from sslseg.core.annotation import IGNORE
 from sslseg.core.geometry import Array, Plane, take_slice
-from sslseg.data.batch import Batch
+from sslseg.data.batch import Batch, Place
 from sslseg.data.slabs import crop, slab
 
 CLASS_CENTRED = 0.5
@@ -85,8 +85,8 @@ class TrainingCase:
         return {int(v): np.nonzero(values == v)[0] for v in np.unique(values)}
 
 
-Item = tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]
-"""Image ``(Cin, *patch)`` and target ``(*patch)``."""
+Item = tuple[npt.NDArray[np.float32], npt.NDArray[np.int16], Place]
+"""Image ``(Cin, *patch)``, target ``(*patch)`` and where they were cut."""
 
 
 class Sampler:
@@ -102,11 +102,13 @@ class Sampler:
         Together with the step, the source of every draw.
     slices : int or None
         How many slices are annotated; counted along the axis with the fewest where not given.
+    free : collection of str or None
+        Cases from which unlabelled items are drawn; all where not given.
 
     Raises
     ------
     ValueError
-        When no case has an annotated voxel.
+        When labelled items are asked for and no case has an annotated voxel.
     """
 
     def __init__(
@@ -115,12 +117,14 @@ class Sampler:
         plan: PatchPlan,
         seed: int,
         slices: int | None = None,
+        free: Collection[str] | None = None,
     ) -> None:
         self.cases = tuple(cases)
+        self.free = tuple(case for case in self.cases if free is None or case.name in free)
         self.plan = plan
         self.seed = seed
         self.annotated = [case for case in self.cases if len(case.annotated)]
-        if not self.annotated:
+        if plan.labelled and not self.annotated:
             raise ValueError("no annotated voxel in any case")
         self.slices = slices or sum(case.fewest_slices for case in self.annotated)
 
@@ -129,9 +133,10 @@ class Sampler:
         rng = np.random.default_rng((self.seed, step))
         items = [self._labelled(rng) for _ in range(self.plan.labelled)]
         items += [self._anywhere(rng) for _ in range(self.plan.unlabelled)]
-        x = torch.from_numpy(np.stack([image for image, _ in items]))
-        y = torch.from_numpy(np.stack([target for _, target in items]).astype(np.int64))
-        return Batch(x, y, self.plan.labelled)
+        images, targets, places = zip(*items, strict=True)
+        x = torch.from_numpy(np.stack(images))
+        y = torch.from_numpy(np.stack(targets).astype(np.int64))
+        return Batch(x, y, self.plan.labelled, places)
 
     def _labelled(self, rng: np.random.Generator) -> Item:
         """Draw an item that holds at least one annotated voxel."""
@@ -144,7 +149,7 @@ class Sampler:
         return self._item(rng, case, case.annotated[pick])
 
     def _anywhere(self, rng: np.random.Generator) -> Item:
-        case = self.cases[rng.integers(len(self.cases))]
+        case = self.free[rng.integers(len(self.free))]
         centre = np.array([rng.integers(side) for side in case.image.shape])
         return self._item(rng, case, centre)
 
@@ -159,10 +164,13 @@ class Sampler:
             for axis, side, length in zip(axes, sides, self.plan.patch, strict=True)
         ]
         image, target = self._source(case, centre)
+        index = 0 if self.plan.axis is None else int(centre[self.plan.axis])
+        shape = (case.image.shape[0], case.image.shape[1], case.image.shape[2])
+        place = Place(case.name, self.plan.axis, index, tuple(start), shape)
         x = np.asarray(crop(image, start, self.plan.patch, "edge"), np.float32)
         if target is None:
-            return x, np.full(self.plan.patch, IGNORE, np.int16)
-        return x, np.asarray(crop(target, start, self.plan.patch, IGNORE), np.int16)
+            return x, np.full(self.plan.patch, IGNORE, np.int16), place
+        return x, np.asarray(crop(target, start, self.plan.patch, IGNORE), np.int16), place
 
     def _source(
         self, case: TrainingCase, centre: npt.NDArray[np.intp]

@@ -65,7 +65,7 @@ class Views:
         """Return the batch warped, images and targets alike, with changed intensities."""
         warp = self.warp(batch.x)
         x = self._intensity(warp.image(batch.x), gain=0.3, shift=0.3, gamma=0.4)
-        return replace(batch, x=x, y=warp.target(batch.y))
+        return replace(batch, x=x, y=warp.target(batch.y), plain=batch.x, warp=warp)
 
     def pasted(self, batch: Batch, share: float) -> Batch:
         """Paste a box of another labelled item, rolled to another place, into labelled items.

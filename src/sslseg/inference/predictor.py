@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 from sslseg.core.control import Control
 from sslseg.data.slabs import slab
+from sslseg.inference.features import SliceFeatures
 from sslseg.inference.maps import Maps, maps_of
 from sslseg.networks.factory import memory_format
 
@@ -24,6 +26,7 @@ SLABS_AT_ONCE = 2**25
 """Input values of the slices gathered before they are reduced to maps; bounds memory."""
 
 Members = Callable[[Tensor], list[Tensor]]
+Window = Callable[[Tensor, Sequence[Sequence[slice]]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Predictor:
         Where windows are computed; results are gathered on the CPU.
     amp : torch.dtype or None
         Mixed-precision type.
+    shifts : sequence of int
+        Every window is also predicted moved by so many voxels, and the results are averaged; 0
+        is where it is. Strided networks answer differently to an image that moved a little.
+    encoders : tuple of Module
+        Those that `members` may run, for `volume_and_features`.
     """
 
     members: Members
@@ -52,9 +60,16 @@ class Predictor:
     patch: tuple[int, ...]
     device: torch.device
     amp: torch.dtype | None
+    shifts: tuple[int, ...] = (0,)
+    encoders: tuple[nn.Module, ...] = ()
 
-    def volume(self, image: npt.NDArray[np.float16], control: Control) -> Maps:
-        """Return the maps of a whole case ``(X, Y, Z)``.
+    def volume(
+        self,
+        image: npt.NDArray[np.float16],
+        control: Control,
+        features: SliceFeatures | None = None,
+    ) -> Maps:
+        """Return the maps of a whole case ``(X, Y, Z)``; fill `features` where given.
 
         Raises
         ------
@@ -63,15 +78,23 @@ class Predictor:
         """
         if self.axis is None:
             whole = torch.from_numpy(np.asarray(image, np.float32))[None, None]
-            return self._maps(self._slide(whole, control)[:, 0])
+            return self._maps(self._slide(whole, control, features)[:, 0])
         count = image.shape[self.axis]
         per_slice = image.size // count * self.context
         chunk = max(1, SLABS_AT_ONCE // per_slice)
         pieces = [
-            self._slices(image, list(range(first, min(first + chunk, count))), control)
+            self._slices(image, list(range(first, min(first + chunk, count))), control, features)
             for first in range(0, count, chunk)
         ]
         return Maps.concatenate(pieces).moved(self.axis)
+
+    def volume_and_features(
+        self, image: npt.NDArray[np.float16], control: Control
+    ) -> tuple[Maps, SliceFeatures]:
+        """Return the maps of a whole case, and what the encoder made of its slices."""
+        features = SliceFeatures(self.encoders, self.axis, image.shape)
+        with features.watching():
+            return self.volume(image, control, features), features
 
     def plane(
         self, image: npt.NDArray[np.float16], axis: int, index: int, control: Control
@@ -90,26 +113,42 @@ class Predictor:
     def _maps(self, stacked: Tensor) -> Maps:
         return maps_of(stacked, self.classes, self.critic is not None)
 
-    def _slices(self, image: npt.NDArray[np.float16], indices: list[int], control: Control) -> Maps:
+    def _slices(
+        self,
+        image: npt.NDArray[np.float16],
+        indices: list[int],
+        control: Control,
+        features: SliceFeatures | None = None,
+    ) -> Maps:
         """Return maps of some slices of a 2.5-D plan: ``(C, n, H, W)`` and ``(n, H, W)``."""
         assert self.axis is not None
         slabs = np.stack([slab(image, self.axis, index, self.context) for index in indices])
-        return self._maps(self._slide(torch.from_numpy(slabs), control))
+        return self._maps(self._slide(torch.from_numpy(slabs), control, features, indices[0]))
 
-    def _slide(self, x: Tensor, control: Control) -> Tensor:
+    def _slide(
+        self, x: Tensor, control: Control, features: SliceFeatures | None, first: int = 0
+    ) -> Tensor:
         """Return stacked members, then the critic's logit: ``(M * C [+ 1], B, *S)`` on the CPU.
 
         The first axis holds members one after the other; the number of classes is the network's.
+        In 2.5-D the items are slices from number `first` on.
         """
 
-        def window(patch: Tensor) -> Tensor:
+        def window(patch: Tensor, places: Sequence[Sequence[slice]]) -> Tensor:
             control.check()
-            return self._window(patch)
+            out = self._window(patch)
+            if features is not None:
+                corners = [self._corner(place, x.shape[2:], first) for place in places]
+                features.note(out[:, : self.classes], corners)
+            return out
 
         at_once = max(1, WINDOWS_AT_ONCE // int(np.prod((x.shape[1], *self.patch))))
         with torch.inference_mode():
             if all(side <= roi for side, roi in zip(x.shape[2:], self.patch, strict=True)):
-                out = torch.cat([self._whole(part, window) for part in torch.split(x, at_once)])
+                starts = range(0, len(x), at_once)
+                out = torch.cat(
+                    [self._whole(x, i, min(i + at_once, len(x)), window) for i in starts]
+                )
             else:
                 out = sliding_window_inference(
                     x,
@@ -121,18 +160,40 @@ class Predictor:
                     padding_mode="replicate",
                     sw_device=self.device,
                     device=torch.device("cpu"),
+                    with_coord=True,
                 )
         return torch.as_tensor(out).float().movedim(1, 0)
 
-    def _whole(self, x: Tensor, window: Callable[[Tensor], Tensor]) -> Tensor:
+    def _corner(self, place: Sequence[slice], sides: Sequence[int], first: int) -> list[int]:
+        """Return the voxel of the volume at which a window begins.
+
+        Parameters
+        ----------
+        place : sequence of slice
+            Item, channels and voxels of the window in the padded image.
+        sides : sequence of int
+            Of the image before it was padded to the patch, half of it before.
+        first : int
+            Slice number of the first item in 2.5-D.
+        """
+        missing = [max(0, roi - side) // 2 for side, roi in zip(sides, self.patch, strict=True)]
+        corner = [part.start - before for part, before in zip(place[2:], missing, strict=True)]
+        if self.axis is not None:
+            corner.insert(self.axis, first + place[0].start)
+        return corner
+
+    def _whole(self, items: Tensor, begin: int, end: int, window: Window) -> Tensor:
         """Pad images smaller than the patch by their border, predict, cut back."""
+        x = items[begin:end]
         missing = [roi - side for side, roi in zip(x.shape[2:], self.patch, strict=True)]
         before = [m // 2 for m in missing]
         padding = [
             v for m, b in zip(reversed(missing), reversed(before), strict=True) for v in (b, m - b)
         ]
         padded = torch.nn.functional.pad(x, padding, mode="replicate")
-        out = window(padded.to(self.device)).cpu()
+        voxels = [slice(0, roi) for roi in self.patch]
+        places = [[slice(i, i + 1), slice(None), *voxels] for i in range(begin, end)]
+        out = window(padded.to(self.device), places).cpu()
         cut = tuple(slice(b, b + side) for b, side in zip(before, x.shape[2:], strict=True))
         return out[(slice(None), slice(None), *cut)]
 
@@ -140,8 +201,24 @@ class Predictor:
         x = patch.contiguous(memory_format=memory_format(patch.ndim - 2))
         enabled = self.amp is not None
         with torch.autocast(self.device.type, self.amp, enabled=enabled):
-            found = self.members(x)
-            parts = [*found]
+            parts = self._averaged(x)
             if self.critic is not None:
-                parts.append(self.critic(found[0]).float())
+                parts.append(self.critic(parts[0]).float())
         return torch.cat([part.float() for part in parts], dim=1)
+
+    def _averaged(self, x: Tensor) -> list[Tensor]:
+        """Return the members' mean over all shifts; voxels that moved out count the others."""
+        layout = memory_format(x.ndim - 2)
+        total: list[Tensor] = []
+        count = torch.zeros((1, 1, *x.shape[2:]), device=x.device)
+        for shift in self.shifts:
+            every = (slice(None), slice(None))
+            came = (*every, *(slice(shift, None) for _ in x.shape[2:]))
+            went = (*every, *(slice(0, side - shift) for side in x.shape[2:]))
+            moved = F.pad(x, (0, shift) * (x.ndim - 2), mode="replicate")[came]
+            found = [p.float() for p in self.members(moved.contiguous(memory_format=layout))]
+            total = total or [torch.zeros_like(p) for p in found]
+            count[came] += 1
+            for whole, part in zip(total, found, strict=True):
+                whole[came] += part[went]
+        return [whole / count for whole in total]

@@ -42,6 +42,16 @@ def entropy(p: Tensor) -> Tensor:
     return h / math.log(p.shape[1])
 
 
+def self_information(z: Tensor) -> Tensor:
+    """Return -p ln p / ln C of logits `z`, class by class: ``(B, C, *S)``, sums to the entropy.
+
+    From log-softmax in single precision, so that a probability of 0 gives 0 and a finite
+    gradient.
+    """
+    log_p = torch.log_softmax(z.float(), dim=1)
+    return -(log_p.exp() * log_p) / math.log(z.shape[1])
+
+
 def mutual_information(members: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Split the doubt of several members (BALD; equals their Jensen-Shannon divergence).
 

@@ -6,9 +6,9 @@ The loop owns data, ramps, EMA, mixed precision, schedules, checkpoints and even
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,10 +20,11 @@ from sslseg.data.views import Views
 from sslseg.losses.masked import supervised
 from sslseg.losses.ramps import Ramp
 from sslseg.methods.parameters import parameters_of
+from sslseg.methods.shared import ADVANCED, CriticParams
+from sslseg.networks.factory import Maker
 from sslseg.networks.teacher import freeze, update_teacher
 
 Networks = Mapping[str, nn.Module]
-MakeNetwork = Callable[[], nn.Module]
 
 
 class MethodParams(BaseModel):
@@ -35,51 +36,98 @@ class MethodParams(BaseModel):
         ge=0,
         lt=1,
         description="How slowly the teacher follows the student.",
-        json_schema_extra={"advanced": True},
+        json_schema_extra=ADVANCED,
     )
 
 
+class SemiSupervisedParams(MethodParams):
+    """What all methods share that learn from unannotated voxels too."""
+
+    consistency: float = Field(
+        1.0, ge=0, description="Weight of what the unlabelled volumes teach, at its fullest."
+    )
+    start: float = Field(
+        0.3, ge=0, le=1, description="Share of the run that learns from the labels alone."
+    )
+
+    def rise(self, weight: float | None = None) -> Ramp:
+        """Return the ramp of an unsupervised term: up over a fifth of the run, from `start` on.
+
+        Parameters
+        ----------
+        weight : float or None
+            At its fullest; `consistency` where not given.
+        """
+        full = self.consistency if weight is None else weight
+        return Ramp(weight=full, start=self.start, length=0.2, shape="sigmoid")
+
+    def idle(self, fraction: float) -> bool:
+        """Tell whether the share `fraction` of the run still learns from labels alone."""
+        return fraction < self.start or self.consistency == 0
+
+
 @dataclass(frozen=True)
-class StepOutput:
-    """What one step of a method returns.
+class StepTerms:
+    """What one step of a learner returns.
 
     Parameters
     ----------
     terms : mapping
         Name to unweighted scalar loss. The loop weighs each by its ramp and sums.
+    """
+
+    terms: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class StepOutput(StepTerms):
+    """What one step of a method returns.
+
+    Parameters
+    ----------
+    terms : mapping
+        As in `StepTerms`.
     logits : Tensor
         ``(B', C, *S)`` of the main segmentor, with gradient, for the riding discriminator.
     y : Tensor
         ``(B', *S)``, the target in the frame of `logits`.
+    kept : mapping
+        Tensors that `Method.critic_step` needs, so that nothing is computed twice.
     """
 
-    terms: dict[str, Tensor]
     logits: Tensor
     y: Tensor
+    kept: dict[str, Tensor] = field(default_factory=dict)
 
 
+Q_co = TypeVar("Q_co", bound=BaseModel, covariant=True)
 P_co = TypeVar("P_co", bound=MethodParams, covariant=True)
 
 
-class Method(ABC, Generic[P_co]):
-    """One published system. A subclass is one small file in this package.
+class Learner(ABC, Generic[Q_co]):
+    """Whatever the trainer can train: a method, or a way to learn from images alone.
 
     Parameters
     ----------
-    params : MethodParams
+    params : BaseModel
         Values of ``Params``.
+    critic : CriticParams
+        How discriminators learn, the learner's own included.
     """
 
     name: ClassVar[str]
     family: ClassVar[str]
     summary: ClassVar[str]
     source: ClassVar[str]
-    parties: ClassVar[str] = "teacher and student"
-    """Who the members of the ensemble are, for reasons in words."""
-    Params: ClassVar[type[MethodParams]] = MethodParams
+    adapts: ClassVar[bool] = False
+    """Whether it needs two domains: labelled items of one, unlabelled items of the other."""
+    judge: ClassVar[str] = ""
+    """Its own pixel critic that gives the confidence layer, instead of the riding one."""
+    Params: ClassVar[type[BaseModel]]
 
-    def __init__(self, params: P_co) -> None:
+    def __init__(self, params: Q_co, critic: CriticParams | None = None) -> None:
         self.params = params
+        self.critic = CriticParams.model_validate({}) if critic is None else critic
 
     @classmethod
     def info(cls) -> MethodInfo:
@@ -90,18 +138,27 @@ class Method(ABC, Generic[P_co]):
             summary=cls.summary,
             source=cls.source,
             parameters=parameters_of(cls.Params, "method"),
+            needs_domains=cls.adapts,
         )
 
-    def build(self, make: MakeNetwork) -> dict[str, nn.Module]:
-        """Return the networks by name. Names that start with "teacher" are EMAs, not optimised."""
-        return {"student": make(), "teacher": freeze(make())}
+    @abstractmethod
+    def build(self, make: Maker) -> dict[str, nn.Module]:
+        """Return the networks by name.
+
+        Names that start with "teacher" are averages, not optimised; those that start with
+        "critic" belong to the critics' optimiser; all others to the main one.
+        """
 
     def ramps(self) -> dict[str, Ramp]:
         """Return the weight of each term; a term without one has weight 1."""
         return {}
 
+    def rates(self) -> dict[str, float]:
+        """Return learning rates of optimised networks relative to the main one; 1 if missing."""
+        return {}
+
     @abstractmethod
-    def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
+    def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepTerms:
         """Return the unweighted terms of one step.
 
         Parameters
@@ -111,12 +168,66 @@ class Method(ABC, Generic[P_co]):
         views : Views
             Further views in the same frame.
         nets : mapping
-            As built.
+            As built. Critics have no gradient here.
         fraction : float
             Done share of the run, in [0, 1].
         """
 
-    def after_step(self, nets: Networks, step: int) -> None:
+    def critic_step(
+        self, kept: Mapping[str, Tensor], views: Views, nets: Networks, fraction: float
+    ) -> dict[str, Tensor]:
+        """Return the losses of the learner's own critics; none where it has none.
+
+        Called after the main optimiser's step with what `step` kept.
+
+        Parameters
+        ----------
+        kept : mapping
+            `StepOutput.kept`, detached.
+        views, nets, fraction
+            As in `step`; only critics have gradients.
+        """
+        return {}
+
+    def after_step(self, nets: Networks, step: int, fraction: float) -> None:
+        """Follow the optimiser's step; here: not at all.
+
+        Parameters
+        ----------
+        nets : mapping
+            As built.
+        step : int
+            Optimiser steps done before this one.
+        fraction : float
+            Done share of the run, in [0, 1].
+        """
+
+    def memory(self) -> dict[str, Tensor]:
+        """Return what the learner remembers besides its networks, for the checkpoint."""
+        return {}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Take back what `memory` returned."""
+
+
+class Method(Learner[P_co]):
+    """One published system. A subclass is one small file in this package."""
+
+    parties: ClassVar[str] = "teacher and student"
+    """Who the members of the ensemble are, for reasons in words."""
+    dimensions: ClassVar[Literal["any", "3d"]] = "any"
+    """Which networks it can use: slices with neighbours or boxes, or boxes alone."""
+    Params: ClassVar[type[MethodParams]] = MethodParams
+
+    def build(self, make: Maker) -> dict[str, nn.Module]:
+        """Return a student and its average; see `Learner.build` for what names mean."""
+        return {"student": make(), "teacher": freeze(make())}
+
+    @abstractmethod
+    def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
+        """Return the unweighted terms of one step, and what the riding discriminator judges."""
+
+    def after_step(self, nets: Networks, step: int, fraction: float) -> None:
         """Follow the student after the optimiser's step."""
         update_teacher(nets["teacher"], nets["student"], step, self.params.ema_decay)
 
@@ -130,7 +241,12 @@ class Method(ABC, Generic[P_co]):
 
 def optimised(nets: Networks) -> dict[str, nn.Module]:
     """Return the networks that the main optimiser owns."""
-    return {name: net for name, net in nets.items() if not name.startswith("teacher")}
+    return {n: net for n, net in nets.items() if not n.startswith(("teacher", "critic"))}
+
+
+def critics(nets: Networks) -> dict[str, nn.Module]:
+    """Return the networks that the critics' optimiser owns."""
+    return {name: net for name, net in nets.items() if name.startswith("critic")}
 
 
 def supervised_step(batch: Batch, net: nn.Module) -> StepOutput:

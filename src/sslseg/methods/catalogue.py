@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import sslseg.core
@@ -22,14 +23,20 @@ def catalogue() -> list[MethodInfo]:
     return [info.model_copy(update={"parameters": (*info.parameters, *shared)}) for info in infos]
 
 
-def text() -> str:
-    """Return the catalogue as the JSON that is committed."""
-    return json.dumps([info.model_dump(mode="json") for info in catalogue()], indent=1) + "\n"
+def text(infos: Sequence[MethodInfo] | None = None) -> str:
+    """Return the catalogue as the JSON that is committed; of other learners where given."""
+    chosen = catalogue() if infos is None else infos
+    return json.dumps([info.model_dump(mode="json") for info in chosen], indent=1) + "\n"
+
+
+def write(name: str, content: str) -> None:
+    """Write a file of the core."""
+    Path(sslseg.core.__file__).with_name(name).write_text(content, encoding="utf-8")
 
 
 def main() -> None:
     """Write the file."""
-    Path(sslseg.core.__file__).with_name("catalogue.json").write_text(text(), encoding="utf-8")
+    write("catalogue.json", text())
 
 
 if __name__ == "__main__":

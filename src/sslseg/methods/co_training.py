@@ -11,20 +11,15 @@ from sslseg.data.views import Views
 from sslseg.losses.consistency import pseudo_cross_entropy
 from sslseg.losses.masked import supervised
 from sslseg.losses.ramps import Ramp
-from sslseg.methods.base import MakeNetwork, Method, MethodParams, Networks, StepOutput
+from sslseg.methods.base import Networks, SemiSupervisedParams, StepOutput, optimised
+from sslseg.methods.ensemble import Ensemble, opinions, summed
 from sslseg.methods.shared import ADVANCED
-from sslseg.networks.teacher import freeze, update_teacher
+from sslseg.networks.factory import Maker
 
 
-class CoTrainingParams(MethodParams):
+class CoTrainingParams(SemiSupervisedParams):
     """Parameters of co-training."""
 
-    consistency: float = Field(
-        1.0, ge=0, description="Weight of what the networks teach each other, at its fullest."
-    )
-    start: float = Field(
-        0.3, ge=0, le=1, description="Share of the run in which both learn from the labels alone."
-    )
     networks: int = Field(
         2,
         ge=2,
@@ -41,7 +36,7 @@ class CoTrainingParams(MethodParams):
     )
 
 
-class CoTraining(Method[CoTrainingParams]):
+class CoTraining(Ensemble[CoTrainingParams]):
     """Networks with different initialisation teach each other their hard labels.
 
     Chen et al., CVPR 2021, CPS: L = Lsup1 + Lsup2 + w (CE(z1, argmax p2) + CE(z2, argmax p1)), in
@@ -56,75 +51,37 @@ class CoTraining(Method[CoTrainingParams]):
     family = "Co-training"
     summary = "Several networks teach each other; where they disagree, labels would help."
     source = "Chen et al. (CPS), CVPR 2021"
-    parties = "the networks"
     Params = CoTrainingParams
 
-    @property
-    def students(self) -> tuple[str, ...]:
-        """Names of the networks that are optimised."""
-        return tuple(f"student_{number}" for number in range(self.params.networks))
-
-    def build(self, make: MakeNetwork) -> dict[str, nn.Module]:
-        """Return the networks and the EMA of each."""
-        nets = {name: make() for name in self.students}
-        return nets | {_teacher(name): freeze(make()) for name in self.students}
+    def networks(self, make: Maker) -> dict[str, nn.Module]:
+        """Return networks that differ in their first weights."""
+        return {str(number): make() for number in range(self.params.networks)}
 
     def ramps(self) -> dict[str, Ramp]:
         """Cross supervision rises over a fifth of the run once the supervised share is over."""
-        rise = Ramp(
-            weight=self.params.consistency, start=self.params.start, length=0.2, shape="sigmoid"
-        )
-        return {"consistency": rise}
+        return {"consistency": self.params.rise()}
 
     def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
         """Return all networks' supervised terms and the cross terms."""
-        idle = fraction < self.params.start or self.params.consistency == 0
-        if idle or batch.unlabelled == 0:
-            alone = [self._alone(name, batch.head(), views, nets) for name in self.students]
-            return _summed(alone)
-        free = batch.x[batch.labelled :]
-        with torch.no_grad():
-            said = {
-                name: torch.softmax(nets[_teacher(name)](free).float(), dim=1)
-                for name in self.students
-            }
+        students = optimised(nets)
+        if self.params.idle(fraction) or batch.unlabelled == 0:
+            return summed([self._alone(net, batch.head(), views) for net in students.values()])
+        said = opinions(nets, batch.x[batch.labelled :])
         everybody = torch.stack(list(said.values())).sum(0)
         others = {name: (everybody - own) / (len(said) - 1) for name, own in said.items()}
-        return _summed([self._taught(n, others[n], batch, views, nets) for n in self.students])
+        return summed([self._taught(net, others[n], batch, views) for n, net in students.items()])
 
-    def _alone(self, name: str, items: Batch, views: Views, nets: Networks) -> StepOutput:
-        logits = nets[name](views.noisy(items.x))
+    def _alone(self, net: nn.Module, items: Batch, views: Views) -> StepOutput:
+        logits = net(views.noisy(items.x))
         return StepOutput({"supervised": supervised(logits, items.y)}, logits, items.y)
 
-    def _taught(
-        self, name: str, others: Tensor, batch: Batch, views: Views, nets: Networks
-    ) -> StepOutput:
+    def _taught(self, net: nn.Module, others: Tensor, batch: Batch, views: Views) -> StepOutput:
         """Return one network's terms; `others` ``(Bu, C, *S)`` is what its fellows say."""
         count, free = batch.labelled, batch.x[batch.labelled :]
         mix = views.cutmix(free)
-        logits = nets[name](torch.cat([batch.x[:count], mix(views.strong(free))]))
+        logits = net(torch.cat([batch.x[:count], mix(views.strong(free))]))
         y = torch.cat([batch.y[:count], mix(batch.y[count:])])
         sure, label = mix(others).max(1)
         believed = (y[count:] < 0) & (sure >= self.params.threshold)
         term = pseudo_cross_entropy(logits[count:], label, believed.unsqueeze(1))
         return StepOutput({"supervised": supervised(logits, y), "consistency": term}, logits, y)
-
-    def after_step(self, nets: Networks, step: int) -> None:
-        """Each EMA follows its network."""
-        for name in self.students:
-            update_teacher(nets[_teacher(name)], nets[name], step, self.params.ema_decay)
-
-    def members(self, nets: Networks, x: Tensor) -> list[Tensor]:
-        """Return the EMAs' probabilities."""
-        return [torch.softmax(nets[_teacher(n)](x).float(), dim=1) for n in self.students]
-
-
-def _teacher(student: str) -> str:
-    return student.replace("student", "teacher")
-
-
-def _summed(outputs: list[StepOutput]) -> StepOutput:
-    """Add the networks' terms; the first network stands for all before the discriminator."""
-    names = outputs[0].terms
-    terms = {name: torch.stack([out.terms[name] for out in outputs]).sum() for name in names}
-    return StepOutput(terms, outputs[0].logits, outputs[0].y)

@@ -13,19 +13,13 @@ from sslseg.data.views import Views
 from sslseg.losses.consistency import mse, pseudo_cross_entropy
 from sslseg.losses.masked import supervised
 from sslseg.losses.ramps import Ramp
-from sslseg.methods.base import Method, MethodParams, Networks, StepOutput, supervised_step
+from sslseg.methods.base import Method, Networks, SemiSupervisedParams, StepOutput, supervised_step
 from sslseg.methods.shared import ADVANCED
 
 
-class MeanTeacherParams(MethodParams):
+class MeanTeacherParams(SemiSupervisedParams):
     """Parameters of Mean Teacher."""
 
-    consistency: float = Field(
-        1.0, ge=0, description="Weight of what the unlabelled volumes teach, at its fullest."
-    )
-    start: float = Field(
-        0.3, ge=0, le=1, description="Share of the run that learns from the labels alone."
-    )
     target: Literal["pseudo-labels", "probabilities"] = Field(
         "pseudo-labels",
         description="Copy the teacher's confident labels, or all its probabilities (the paper's).",
@@ -58,15 +52,11 @@ class MeanTeacher(Method[MeanTeacherParams]):
 
     def ramps(self) -> dict[str, Ramp]:
         """Consistency rises over a fifth of the run once the supervised share is over."""
-        rise = Ramp(
-            weight=self.params.consistency, start=self.params.start, length=0.2, shape="sigmoid"
-        )
-        return {"consistency": rise}
+        return {"consistency": self.params.rise()}
 
     def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
         """Return supervised and consistency terms of one forward pass over both streams."""
-        idle = fraction < self.params.start or self.params.consistency == 0
-        if idle or batch.unlabelled == 0:
+        if self.params.idle(fraction) or batch.unlabelled == 0:
             return supervised_step(batch, nets["student"])
         count, free = batch.labelled, batch.x[batch.labelled :]
         mix = views.cutmix(free)

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sslseg.losses.adversarial import Form
+
 ADVANCED: dict[str, Any] = {"advanced": True}
 """Marks a field that the form folds away."""
 
@@ -77,6 +79,17 @@ class TrainingParams(BaseModel):
         description="Share of labelled items into which a piece of another is pasted.",
         json_schema_extra=ADVANCED,
     )
+    islands: Literal["auto", "keep", "erase"] = Field(
+        "auto",
+        description="Whether pieces far smaller than the object are erased from predictions; "
+        "auto erases them where no labelled slice shows any.",
+        json_schema_extra=ADVANCED,
+    )
+    pretrained: bool = Field(
+        True,
+        description="Begin from the newest pre-training on the project's images, if it fits.",
+        json_schema_extra=ADVANCED,
+    )
     validation: bool = Field(
         True,
         description="Keep the held-out slices out of training and measure Dice on them.",
@@ -85,7 +98,11 @@ class TrainingParams(BaseModel):
 
 
 class CriticParams(BaseModel):
-    """The pixel discriminator that can ride along with every method."""
+    """The pixel discriminator that can ride along with every method.
+
+    How it plays (`critic_loss` and what follows) holds for the critics of a method's own too. These
+    are the remedies of methods.md A7; docs/methods.md says which symptom asks for which.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     critic: bool = Field(
@@ -107,4 +124,47 @@ class CriticParams(BaseModel):
     )
     critic_learning_rate: float = Field(
         1e-3, gt=0, le=0.1, description="Of its Adam.", json_schema_extra=ADVANCED
+    )
+    critic_loss: Form = Field(
+        "cross-entropy",
+        description="How discriminators are scored; the others keep teaching when one wins.",
+        json_schema_extra=ADVANCED,
+    )
+    critic_real: float = Field(
+        1.0,
+        ge=0.5,
+        le=1,
+        description="Target of real maps; 0.9 keeps a discriminator from being too sure.",
+        json_schema_extra=ADVANCED,
+    )
+    critic_noise: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Deviation of the noise on all that it reads; falls to 0 over the run.",
+        json_schema_extra=ADVANCED,
+    )
+    critic_spectral_norm: bool = Field(
+        True, description="Bound how sharply it may answer.", json_schema_extra=ADVANCED
+    )
+    critic_gradient_penalty: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Weight of its squared slope on real maps (R1); 1 to 10 where it is too sharp.",
+        json_schema_extra=ADVANCED,
+    )
+    critic_pushes_from: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Accuracy that it must pass before it pushes the model; 0: always pushes.",
+        json_schema_extra=ADVANCED,
+    )
+    critic_learns_until: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Accuracy from which it stops learning until it errs again; 1: always learns.",
+        json_schema_extra=ADVANCED,
     )

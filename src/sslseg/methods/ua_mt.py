@@ -11,17 +11,15 @@ from sslseg.data.views import Views
 from sslseg.losses.consistency import EPS, entropy
 from sslseg.losses.masked import supervised
 from sslseg.losses.ramps import Ramp
-from sslseg.methods.base import Method, MethodParams, Networks, StepOutput, supervised_step
+from sslseg.methods.base import Method, Networks, SemiSupervisedParams, StepOutput, supervised_step
+from sslseg.networks.teacher import dropout_on
 
 
-class UaMtParams(MethodParams):
+class UaMtParams(SemiSupervisedParams):
     """Parameters of UA-MT."""
 
     consistency: float = Field(
         2.0, ge=0, description="Weight of what the unlabelled volumes teach, at its fullest."
-    )
-    start: float = Field(
-        0.3, ge=0, le=1, description="Share of the run that learns from the labels alone."
     )
     passes: int = Field(
         4,
@@ -50,14 +48,11 @@ class UncertaintyAwareMeanTeacher(Method[UaMtParams]):
 
     def ramps(self) -> dict[str, Ramp]:
         """Consistency rises over a fifth of the run once the supervised share is over."""
-        rise = Ramp(
-            weight=self.params.consistency, start=self.params.start, length=0.2, shape="sigmoid"
-        )
-        return {"consistency": rise}
+        return {"consistency": self.params.rise()}
 
     def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
         """Return supervised and consistency terms."""
-        if fraction < self.params.start or self.params.consistency == 0:
+        if self.params.idle(fraction):
             return supervised_step(batch, nets["student"])
         logits = nets["student"](batch.x)
         p = torch.softmax(logits.float(), dim=1)
@@ -71,7 +66,7 @@ class UncertaintyAwareMeanTeacher(Method[UaMtParams]):
     @torch.no_grad()
     def _teacher(self, teacher: nn.Module, x: Tensor, views: Views) -> tuple[Tensor, Tensor]:
         """Return one noisy pass ``(B, C, *S)`` and the entropy of their mean ``(B, 1, *S)``."""
-        _dropout_on(teacher)
+        dropout_on(teacher)
         passes = [
             torch.softmax(teacher(views.noisy(x)).float(), dim=1)
             for _ in range(self.params.passes + 1)
@@ -82,10 +77,3 @@ class UncertaintyAwareMeanTeacher(Method[UaMtParams]):
 
 def _threshold(fraction: float) -> float:
     return 0.75 + 0.25 * Ramp(length=1.0, shape="sigmoid")(fraction)
-
-
-def _dropout_on(network: nn.Module) -> None:
-    """Let dropout act while batch norm keeps its averaged statistics."""
-    for module in network.modules():
-        if isinstance(module, nn.Dropout | nn.Dropout2d | nn.Dropout3d):
-            module.train()

@@ -1,11 +1,15 @@
-"""From a plan to a network. The residual U-Nets are MONAI's."""
+"""From a plan to a network."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
+
 import torch
-from monai.networks.nets import UNet
 from pydantic import BaseModel, ConfigDict
-from torch import nn
+
+from sslseg.networks.unet import Decoder, Encoder, Sizes, UNet, Upsample
 
 
 class NetworkSpec(BaseModel):
@@ -21,6 +25,9 @@ class NetworkSpec(BaseModel):
         Features of each level; stride between levels, per axis.
     dropout : float
         Probability in every residual unit.
+    coarse : int or None
+        Spatial axis along which voxels are so long that little of a shape is left; None where
+        all sides are alike, and in 2-D.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -30,6 +37,7 @@ class NetworkSpec(BaseModel):
     channels: tuple[int, ...]
     strides: tuple[tuple[int, ...], ...]
     dropout: float = 0.0
+    coarse: int | None = None
 
     @property
     def divisor(self) -> tuple[int, ...]:
@@ -39,23 +47,104 @@ class NetworkSpec(BaseModel):
             sides = [side * step for side, step in zip(sides, stride, strict=True)]
         return tuple(sides)
 
+    def steps(self, thin: int | None) -> tuple[Sizes, ...]:
+        """Return the strides; none along the axis `thin`."""
+        return tuple(_flat(stride, thin) for stride in self.strides)
 
-def build(spec: NetworkSpec) -> nn.Module:
-    """Return a residual U-Net: ``(B, in_channels, *S)`` to logits ``(B, classes, *S)``.
+    def kernels(self, thin: int | None) -> tuple[Sizes, ...]:
+        """Return the kernel of every level; flat along the axis `thin` from the second on.
 
-    Batch norm, PReLU, two convolutions a residual unit (Kerfoot et al. 2018).
+        The first level keeps its depth, so that a thin network still sees its neighbours.
+        """
+        full = (3,) * self.dims
+        return (full, *(_flat(full, thin) for _ in self.channels[1:]))
+
+
+def _flat(sizes: Sizes, thin: int | None) -> Sizes:
+    return tuple(1 if axis == thin else size for axis, size in enumerate(sizes))
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes networks of one plan, each with new random weights from torch's generator.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        The plan's.
     """
-    net: nn.Module = UNet(
-        spatial_dims=spec.dims,
-        in_channels=spec.in_channels,
-        out_channels=spec.classes,
-        channels=spec.channels,
-        strides=spec.strides,
-        num_res_units=2,
-        norm="batch",
-        dropout=spec.dropout,
-    )
-    return net
+
+    spec: NetworkSpec
+
+    def __call__(
+        self,
+        *,
+        upsample: Upsample = "linear",
+        deep: bool = False,
+        thin: int | None = None,
+        dropout: float | None = None,
+    ) -> UNet:
+        """Return a segmentor ``(B, in_channels, *S)`` to ``(B, classes, *S)``.
+
+        Parameters
+        ----------
+        upsample : str
+            How the decoder grows.
+        deep : bool
+            Whether every level of the decoder has a head.
+        thin : int or None
+            Spatial axis along which it neither strides nor convolves beyond its first level:
+            the view of one plane.
+        dropout : float or None
+            Instead of the plan's.
+        """
+        share = self.spec.dropout if dropout is None else dropout
+        spec = self.spec
+        encoder = Encoder(
+            spec.in_channels, spec.channels, spec.steps(thin), spec.kernels(thin), share
+        )
+        return UNet(encoder, self.decoder(upsample=upsample, deep=deep, thin=thin, dropout=share))
+
+    def planes(self, axes: Sequence[int], dropout: float | None = None) -> list[UNet]:
+        """Return a flat network for each of up to three axes: the plane across it.
+
+        Where voxels are long along one axis (`NetworkSpec.coarse`), the planes along it show
+        little. Then all networks read the plane across it, and differ in how they grow.
+
+        Parameters
+        ----------
+        axes : sequence of int
+            Spatial axes.
+        dropout : float or None
+            Instead of the plan's.
+        """
+        coarse = self.spec.coarse
+        if coarse is None:
+            return [self(thin=axis, dropout=dropout) for axis in axes]
+        ways: tuple[Upsample, ...] = get_args(Upsample)
+        return [
+            self(thin=coarse, upsample=way, dropout=dropout)
+            for _, way in zip(axes, ways, strict=False)
+        ]
+
+    def decoder(
+        self,
+        *,
+        upsample: Upsample = "linear",
+        deep: bool = False,
+        thin: int | None = None,
+        dropout: float | None = None,
+    ) -> Decoder:
+        """Return a decoder for the features of a network of the same plan; see `__call__`."""
+        return Decoder(
+            self.spec.classes,
+            self.spec.channels,
+            self.spec.steps(thin),
+            self.spec.kernels(thin),
+            self.spec.dropout if dropout is None else dropout,
+            upsample,
+            deep=deep,
+        )
 
 
 def memory_format(dims: int) -> torch.memory_format:

@@ -35,3 +35,10 @@ def update_teacher(teacher: nn.Module, student: nn.Module, step: int, decay: flo
 def freeze(network: nn.Module) -> nn.Module:
     """Put a network that is never optimised into eval mode, without gradients; return it."""
     return network.eval().requires_grad_(False)
+
+
+def dropout_on(network: nn.Module) -> None:
+    """Let dropout act in a network in eval mode: batch norm keeps its averaged statistics."""
+    for module in network.modules():
+        if isinstance(module, nn.Dropout | nn.Dropout2d | nn.Dropout3d):
+            module.train()

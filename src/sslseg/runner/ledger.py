@@ -24,9 +24,11 @@ CLOSED = "The program was closed before this was finished."
 _DETAILS = {
     "open": "Opening the project",
     "train": "Preparing to train",
+    "pretrain": "Preparing to learn from images",
     "predict": "Predicting",
     "suggest": "Ranking slices",
     "export": "Exporting",
+    "simulate": "Simulating",
 }
 
 
@@ -133,7 +135,7 @@ class Ledger:
             if isinstance(event, WorkerReady):
                 self._ready, self._device = True, event.device
             elif isinstance(event, RunStarted):
-                self._device, self._detail = event.device, "Training"
+                self._device, self._detail = event.device, event.task.capitalize()
             elif isinstance(event, Progress):
                 self._detail = event.task
             elif isinstance(event, CommandDone):

@@ -121,6 +121,15 @@ def is_image(path: Path) -> bool:
     return path.is_file() and bool(_ending(path))
 
 
+def label_files(folder: Path) -> dict[str, Path]:
+    """Return the image files of a folder by case name; raises SslsegError if there is none."""
+    if not folder.is_dir():
+        raise SslsegError(
+            f"no folder {folder}", "a folder with one label file per case", "Check the path."
+        )
+    return {case_name(path): path for path in sorted(folder.iterdir()) if is_image(path)}
+
+
 def fingerprint(path: Path) -> str:
     """Return the SHA-256 of a source's bytes; of all its files, sorted, where it has several."""
     digest = hashlib.sha256()

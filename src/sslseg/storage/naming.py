@@ -1,4 +1,4 @@
-"""Names of cases and classes: what is allowed, and the colours that classes get."""
+"""Names of cases, domains and classes: what is allowed, and the colours that classes get."""
 
 from __future__ import annotations
 
@@ -33,6 +33,22 @@ def check_case_name(name: str) -> None:
             "a name that can be a folder's on every system",
             "Rename the image file, then add it again.",
         )
+
+
+def domain_name(name: str) -> str:
+    """Return a domain's name without surplus blanks; "" takes a domain back.
+
+    Raises
+    ------
+    SslsegError
+        If it holds what no line of text can, such as a control character.
+    """
+    name = " ".join(name.split())
+    if not name.isprintable():
+        raise SslsegError(
+            f"a domain named {name!r}", "a short name of letters and digits", "Type it again."
+        )
+    return name
 
 
 def new_class(name: str, existing: tuple[ClassLabel, ...]) -> ClassLabel:

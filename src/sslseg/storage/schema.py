@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,21 @@ from sslseg.storage.arrays import publish
 DATABASE = "project.sqlite"
 VERSION = 1
 _BUSY_SECONDS = 5.0
+
+_DOMAINS = (
+    """CREATE TABLE IF NOT EXISTS domains (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    case_name TEXT NOT NULL REFERENCES cases (name),
+    domain TEXT NOT NULL,
+    time REAL NOT NULL,
+    author TEXT NOT NULL
+)""",
+    "CREATE TRIGGER IF NOT EXISTS domains_stay BEFORE UPDATE ON domains"
+    " BEGIN SELECT RAISE(ABORT, 'past domains are never changed'); END",
+    "CREATE TRIGGER IF NOT EXISTS domains_remain BEFORE DELETE ON domains"
+    " BEGIN SELECT RAISE(ABORT, 'past domains are never deleted'); END",
+)
+"""Who said when what domain a case is of; made when first needed, since older projects lack it."""
 
 _TABLES = f"""
 PRAGMA user_version = {VERSION};
@@ -76,6 +92,16 @@ def insert_class(connection: sqlite3.Connection, label: ClassLabel) -> None:
     """Write one class."""
     connection.execute(
         "INSERT INTO classes VALUES (?, ?, ?)", (label.value, label.name, label.color)
+    )
+
+
+def insert_domain(connection: sqlite3.Connection, case: str, domain: str, author: str) -> None:
+    """Note who said now which domain a case is of, inside the caller's transaction."""
+    for statement in _DOMAINS:
+        connection.execute(statement)
+    connection.execute(
+        "INSERT INTO domains (case_name, domain, time, author) VALUES (?, ?, ?, ?)",
+        (case, domain, time.time(), author),
     )
 
 

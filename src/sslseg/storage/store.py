@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +22,7 @@ from sslseg.core.volume import CaseRecord, ClassLabel
 from sslseg.storage import revisions, schema
 from sslseg.storage.arrays import make_folder
 from sslseg.storage.lease import Lease, LeaseHolder, acquire, user_name
-from sslseg.storage.naming import check_case_name, new_class
+from sslseg.storage.naming import check_case_name, domain_name, new_class
 
 
 class ProjectStore:
@@ -174,15 +174,38 @@ class ProjectStore:
                     "INSERT INTO cases (name, record) VALUES (?, ?)",
                     (record.name, record.model_dump_json()),
                 )
+                if record.domain:
+                    schema.insert_domain(db, record.name, record.domain, user_name())
         return tuple(stored)
 
-    def set_domain(self, case: str, domain: str) -> None:
-        """Say which scanner, site or sequence a case comes from."""
+    def set_domain(self, cases: Iterable[str], domain: str, author: str | None = None) -> None:
+        """Say which scanner, site or sequence cases come from, all of them or none.
+
+        Parameters
+        ----------
+        cases : iterable of str
+            Names of the cases.
+        domain : str
+            "" takes back what was said.
+        author : str or None
+            None takes the name of the person at this computer.
+
+        Raises
+        ------
+        SslsegError
+            If a case is unknown, or the name cannot be shown in a line.
+        """
+        domain, author = domain_name(domain), author or user_name()
         with self._writing() as db:
-            changed = self.case(case).model_copy(update={"domain": domain})
-            db.execute(
-                "UPDATE cases SET record = ? WHERE name = ?", (changed.model_dump_json(), case)
-            )
+            for name in cases:
+                record = self.case(name)
+                if record.domain != domain:
+                    changed = record.model_copy(update={"domain": domain})
+                    db.execute(
+                        "UPDATE cases SET record = ? WHERE name = ?",
+                        (changed.model_dump_json(), name),
+                    )
+                    schema.insert_domain(db, name, domain, author)
 
     def source_path(self, case: str) -> Path:
         """Return the image of a case; raises SslsegError if it has vanished."""

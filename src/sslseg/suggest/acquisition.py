@@ -6,7 +6,7 @@ voxels are left out at ranking time: strokes come faster than predictions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from scipy import ndimage
 
 from sslseg.core.geometry import Plane
 from sslseg.core.prediction import Prediction
+from sslseg.suggest.descriptors import look_features, shape_features
+from sslseg.suggest.regions import Boxes, heaviest_boxes
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -27,8 +29,10 @@ UNSURE = 0.5
 """Uncertainty above which a voxel belongs to the band wherever it lies."""
 
 
-def slice_scores(prediction: Prediction, spacing: Spacing) -> dict[str, Floats]:
-    """Return the sums over every slice that acquisition scores are made of.
+def slice_scores(
+    prediction: Prediction, spacing: Spacing, image: npt.NDArray[Any] | None = None
+) -> dict[str, npt.NDArray[Any]]:
+    """Return the sums over every slice that acquisition scores are made of, and what it looks like.
 
     Parameters
     ----------
@@ -36,38 +40,52 @@ def slice_scores(prediction: Prediction, spacing: Spacing) -> dict[str, Floats]:
         Of one case, on its RAS+ grid ``(X, Y, Z)``.
     spacing : tuple of float
         Voxel size in mm along ``(X, Y, Z)``.
+    image : ndarray, optional
+        ``(X', Y', Z')`` z-scored intensities of the case, on any grid.
 
     Returns
     -------
     dict
-        Keys ``"<plane>.<name>"``, float32, one row per slice of the plane:
-        ``band`` voxels in the band, ``uncertainty``, ``mutual`` and ``doubt`` sums over the band
-        (``doubt`` only with a discriminator), ``foreground`` predicted voxels, ``boundary``
-        predicted outline in mm, ``classes`` ``(N, K)`` uncertainty mass of each class.
+        Keys ``"<plane>.<name>"``, one row per slice of the plane. Float32 sums: ``band`` voxels
+        in the band, ``uncertainty``, ``mutual`` and ``doubt`` over the band (``doubt`` only with
+        a discriminator), ``foreground`` predicted voxels, ``boundary`` predicted outline in mm,
+        ``classes`` ``(N, K)`` uncertainty mass of each class. Further ``box`` ``(N, 4)`` int32,
+        see `regions.heaviest_boxes`, and ``features`` ``(N, D)`` float32 for comparing slices.
     """
     band = uncertainty_band(prediction, spacing)
-    box = bounding_box(band)
-    inside, labels = band[box], prediction.labels[box]
-    unsure = np.where(inside, prediction.uncertainty[box], 0).astype(np.float32)
+    crop = bounding_box(band)
+    maps = _band_maps(prediction, band[crop], crop)
+    unsure, labels = maps["uncertainty"], prediction.labels[crop]
+    classes = [unsure * member[crop] for member in prediction.probability[1:]]
+    scores: dict[str, npt.NDArray[Any]] = {}
+    for plane in Plane:
+        rows: dict[str, npt.NDArray[Any]] = {n: plane_sums(v, plane) for n, v in maps.items()}
+        rows["boundary"] = outline_mm(labels, plane, spacing)
+        none = np.zeros((labels.shape[plane.axis], 0), np.float32)
+        columns = [plane_sums(values, plane)[:, None] for values in classes]
+        rows["classes"] = np.concatenate([none, *columns], axis=1)
+        rows["box"] = _moved(heaviest_boxes(unsure, plane), plane, crop)
+        length = prediction.labels.shape[plane.axis]
+        for name, values in rows.items():
+            scores[f"{plane}.{name}"] = _placed(values, length, crop[plane.axis])
+        looks = shape_features(prediction.labels, plane), *_looks(image, plane, length)
+        scores[f"{plane}.features"] = np.concatenate(looks, axis=1)
+    return scores
+
+
+def _band_maps(
+    prediction: Prediction, inside: Bools, crop: tuple[slice, slice, slice]
+) -> dict[str, npt.NDArray[Any]]:
+    """Return the voxel maps to be summed, 0 outside the band."""
     maps: dict[str, npt.NDArray[Any]] = {
         "band": inside,
-        "uncertainty": unsure,
-        "mutual": np.where(inside, prediction.mutual_information[box], 0),
-        "foreground": labels > 0,
+        "uncertainty": np.where(inside, prediction.uncertainty[crop], 0).astype(np.float32),
+        "mutual": np.where(inside, prediction.mutual_information[crop], 0),
+        "foreground": prediction.labels[crop] > 0,
     }
     if prediction.confidence is not None:
-        maps["doubt"] = np.where(inside, 1 - prediction.confidence[box].astype(np.float32), 0)
-    classes = [unsure * member[box] for member in prediction.probability[1:]]
-    shape = prediction.labels.shape
-    scores: dict[str, Floats] = {}
-    for plane in Plane:
-        span = (shape[plane.axis], box[plane.axis])
-        for name, values in maps.items():
-            scores[f"{plane}.{name}"] = _placed(plane_sums(values, plane), *span)
-        scores[f"{plane}.boundary"] = _placed(outline_mm(labels, plane, spacing), *span)
-        columns = [_placed(plane_sums(values, plane), *span) for values in classes]
-        scores[f"{plane}.classes"] = _columns(columns, shape[plane.axis])
-    return scores
+        maps["doubt"] = np.where(inside, 1 - prediction.confidence[crop].astype(np.float32), 0)
+    return maps
 
 
 def uncertainty_band(prediction: Prediction, spacing: Spacing) -> Bools:
@@ -119,13 +137,20 @@ def outline_mm(labels: npt.NDArray[Any], plane: Plane, spacing: Spacing) -> Floa
     return total
 
 
-def _placed(values: Floats, length: int, span: slice) -> Floats:
-    """Return `values` of a cropped axis at their place on the whole axis."""
-    whole = np.zeros(length, np.float32)
+def _placed(values: npt.NDArray[Any], length: int, span: slice) -> npt.NDArray[Any]:
+    """Return rows of a cropped axis at their place on the whole axis."""
+    whole = np.zeros((length, *values.shape[1:]), values.dtype)
     whole[span] = values
     return whole
 
 
-def _columns(columns: Sequence[Floats], rows: int) -> Floats:
-    """Return the columns side by side, ``(rows, len(columns))``."""
-    return np.stack(columns, axis=1) if columns else np.zeros((rows, 0), np.float32)
+def _moved(boxes: Boxes, plane: Plane, crop: tuple[slice, slice, slice]) -> Boxes:
+    """Return the boxes of cropped slices in whole slices; empty ones stay 0."""
+    top, left = (crop[axis].start for axis in range(3) if axis != plane.axis)
+    filled = boxes.any(axis=1, keepdims=True)
+    return np.where(filled, boxes + np.array([top, top, left, left], np.int32), 0)
+
+
+def _looks(image: npt.NDArray[Any] | None, plane: Plane, count: int) -> Iterator[Floats]:
+    if image is not None:
+        yield look_features(image, plane, count)

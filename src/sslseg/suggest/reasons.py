@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from sslseg.core.geometry import Plane
-from sslseg.suggest.strategies import EQUAL
+from sslseg.suggest.strategies import CORE_SET, EQUAL
 from sslseg.suggest.views import CaseView, Table
 
 DISAGREEMENT_SHARE = 0.2
@@ -19,6 +19,8 @@ def why_scored(table: Table, row: int, strategy: str, classes: Sequence[str], pa
     about = _about(table, row, classes)
     if strategy == "doubt":
         return f"the discriminator doubts the prediction of {about}"
+    if strategy == CORE_SET:
+        return "unlike the slices labelled or listed so far"
     if strategy == "random":
         return "drawn at random"
     if strategy == "random-foreground":
@@ -41,6 +43,11 @@ def why_spread(case: CaseView, strategy: str, first: bool) -> str:
     if case.features is None:
         return "a new case"
     return "a typical case to begin with" if first else "unlike the cases labelled or listed so far"
+
+
+def how_long(seconds: float, score: float) -> str:
+    """Return the expected time of drawing, and the score before that was counted."""
+    return f"about {seconds:.0f} s to draw, score {score * seconds:.3g} without that"
 
 
 def how_far(case: CaseView, plane: Plane, index: int, taken: Iterable[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -67,6 +68,13 @@ def offered_planes(geometry: Geometry) -> tuple[Plane, ...]:
     return tuple(plane for plane in Plane if stretch[plane] <= max(MAX_STRETCH, best))
 
 
+SUMS = ("band", "uncertainty", "mutual", "doubt", "foreground", "boundary")
+CLASSES = "classes"
+
+Part = tuple[int, Plane, CaseView]
+Rows = npt.NDArray[Any] | None
+
+
 @dataclass(frozen=True)
 class Table:
     """All slices of the predicted cases in the offered planes, one row each.
@@ -78,7 +86,12 @@ class Table:
     free : ndarray of bool
         ``(N,)``: not annotated.
     values : mapping
-        ``(N,)`` float64 by name, as in `acquisition.slice_scores`; `classes` is ``(N, K)``.
+        ``(N,)`` float64 by name, as in `acquisition.slice_scores`; `classes` is ``(N, K)``. What
+        a case does not have is 0: a class that came later, doubt without a healthy critic.
+    boxes : ndarray of int32
+        ``(N, 4)``, see `regions.heaviest_boxes`.
+    features : ndarray of float32
+        ``(N, D)``; NaN in cases that have none or other ones than most.
     """
 
     case: npt.NDArray[np.intp]
@@ -86,6 +99,8 @@ class Table:
     index: npt.NDArray[np.intp]
     free: npt.NDArray[np.bool_]
     values: Mapping[str, npt.NDArray[np.float64]]
+    boxes: npt.NDArray[np.int32]
+    features: npt.NDArray[np.float32]
 
     @classmethod
     def of(cls, cases: Sequence[CaseView]) -> Self:
@@ -108,35 +123,54 @@ class Table:
             np.concatenate([*index, np.zeros(0, np.intp)]),
             np.concatenate([*free, np.zeros(0, bool)]),
             _values(parts),
+            _stacked([_of_plane(case, plane, "box") for _, plane, case in parts], sizes, 4, 0),
+            _features([_of_plane(case, plane, "features") for _, plane, case in parts], sizes),
         )
 
     def __len__(self) -> int:
         return len(self.index)
 
 
-def _values(
-    parts: Sequence[tuple[int, Plane, CaseView]],
-) -> dict[str, npt.NDArray[np.float64]]:
-    """Return the columns that all parts have; sums shrink by what is annotated across."""
+def _values(parts: Sequence[Part]) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the columns of all parts; sums shrink by what is annotated across."""
     shares: dict[int, dict[Plane, float]] = {}
-    columns: dict[str, list[npt.NDArray[np.float64]]] = {}
+    found: dict[str, list[Rows]] = {name: [] for name in (*SUMS, CLASSES)}
     for number, plane, case in parts:
         share = shares.setdefault(number, _unknown_share(case))
         left = np.prod([share[other] for other in Plane if other is not plane])
-        for name, values in _of_plane(case, plane).items():
-            columns.setdefault(name, []).append(np.asarray(values, np.float64) * left)
-    return {
-        name: np.concatenate(found) for name, found in columns.items() if len(found) == len(parts)
-    }
+        for name, columns in found.items():
+            believed = name != "doubt" or case.critic.healthy
+            values = _of_plane(case, plane, name) if believed else None
+            columns.append(None if values is None else values.astype(np.float64) * left)
+    sizes = [case.geometry.slices(plane) for _, plane, case in parts]
+    classes = max((rows.shape[1] for rows in found[CLASSES] if rows is not None), default=0)
+    sums = {name: _stacked(found[name], sizes, 1, 0)[:, 0] for name in SUMS}
+    return {**sums, CLASSES: _stacked(found[CLASSES], sizes, classes, 0)}
 
 
-def _of_plane(case: CaseView, plane: Plane) -> dict[str, npt.NDArray[Any]]:
-    prefix = f"{plane}."
-    return {
-        key.removeprefix(prefix): values
-        for key, values in (case.scores or {}).items()
-        if key.startswith(prefix)
-    }
+def _features(parts: Sequence[Rows], sizes: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Return ``(N, D)`` with the D of most parts, NaN for the others."""
+    counts = Counter(rows.shape[1] for rows in parts if rows is not None)
+    wanted = counts.most_common(1)[0][0] if counts else 0
+    kept = [rows if rows is not None and rows.shape[1] == wanted else None for rows in parts]
+    return _stacked(kept, sizes, wanted, np.nan)
+
+
+def _stacked(
+    parts: Sequence[Rows], sizes: Sequence[int], columns: int, missing: float
+) -> npt.NDArray[Any]:
+    """Return all rows below each other, ``(sum of sizes, columns)``, gaps filled with `missing`."""
+    kinds = [rows.dtype for rows in parts if rows is not None]
+    whole = np.full((sum(sizes), columns), missing, kinds[0] if kinds else np.float32)
+    for end, size, rows in zip(np.cumsum(sizes), sizes, parts, strict=True):
+        if rows is not None:
+            flat = rows.reshape(size, -1)
+            whole[end - size : end, : flat.shape[1]] = flat
+    return whole
+
+
+def _of_plane(case: CaseView, plane: Plane, name: str) -> Rows:
+    return (case.scores or {}).get(f"{plane}.{name}")
 
 
 def _unknown_share(case: CaseView) -> dict[Plane, float]:

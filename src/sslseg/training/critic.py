@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from sslseg.core.prediction import CriticHealth
-from sslseg.losses.adversarial import bce_logits, soften
-from sslseg.losses.masked import annotated, one_hot
+from sslseg.data.views import Views
 from sslseg.losses.ramps import Ramp
+from sslseg.methods.adversary import Adversary
 from sslseg.methods.shared import CriticParams
 
 EVERY = 2
@@ -25,17 +25,17 @@ HEALTHY = (0.6, 0.95)
 class RidingCritic:
     """A pixel discriminator with its optimiser.
 
-    Truth is softened by the prediction, so that it cannot be told by being one-hot; voxels that
-    nobody annotated hold the prediction in both maps and are masked in both losses.
+    Annotations are real, predictions on annotated voxels are not; see `Adversary.tell_truth`.
     """
 
     net: nn.Module
     optimiser: torch.optim.Optimizer
     params: CriticParams
 
-    def adversarial(self, logits: Tensor) -> Tensor:
-        """Return the segmentor's term: its map should look like truth (non-saturating)."""
-        return bce_logits(self.net(torch.softmax(logits.float(), dim=1)), real=1.0)
+    def adversarial(self, logits: Tensor, views: Views, fraction: float) -> Tensor:
+        """Return the segmentor's term: its map should look like truth, annotated or not."""
+        p = torch.softmax(logits.float(), dim=1)
+        return Adversary(self.params, views, fraction).fool(self.net, p)
 
     def ramp(self) -> Ramp:
         """Return the weight of the adversarial term over the run."""
@@ -46,32 +46,29 @@ class RidingCritic:
         """Tell whether the critic learns at this step."""
         return self.params.critic_weight > 0 or step % EVERY == 0
 
-    def learn(self, logits: Tensor, y: Tensor) -> float | None:
+    def learn(self, logits: Tensor, y: Tensor, views: Views, fraction: float) -> float | None:
         """Take one optimiser step on the detached outputs of the segmentor's step.
 
         Parameters
         ----------
         logits, y : Tensor
             ``(B, C, *S)`` and ``(B, *S)`` with IGNORE.
+        views, fraction
+            As in `Method.step`.
 
         Returns
         -------
         float or None
             Its loss, about 0.69 when it knows nothing; None where nothing was annotated.
         """
-        known = annotated(y).unsqueeze(1)
-        rows = known.flatten(1).any(1)
-        if not bool(rows.any()):
+        p = torch.softmax(logits.detach().float(), dim=1)
+        loss = Adversary(self.params, views, fraction).tell_truth(self.net, p, y)
+        if loss is None:
             return None
-        p = torch.softmax(logits[rows].detach().float(), dim=1)
-        mask = known[rows]
-        real = soften(one_hot(y[rows], p.shape[1]), p, mask)
-        d_real, d_fake = self.net(torch.cat([real, p])).chunk(2)
-        w = mask.float()
-        loss = 0.5 * (bce_logits(d_real, 1.0, w) + bce_logits(d_fake, 0.0, w))
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        if loss.requires_grad:
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimiser.step()
         return float(loss.detach())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -107,8 +108,8 @@ def train(job: Job, control: Control) -> Iterator[Event]:
     """Run a job to its end, a request to stop, or a failure that the user can understand.
 
     Yields exactly one RunFinished after the RunStarted. A stop is honoured after the step at
-    hand. What was learnt is saved in any case but divergence; when even that fails, the error
-    leaves through the caller, which owes the RunFinished.
+    hand. What was learnt is saved in any case but divergence. An error that nobody foresaw
+    leaves through the caller, which owes the RunFinished, after a checkpoint of sound weights.
     """
     run = job.started.run
     yield job.started
@@ -128,6 +129,9 @@ def train(job: Job, control: Control) -> Iterator[Event]:
             "The loss was not finite for 20 steps in a row. The last checkpoint is kept. "
             "Train again with a smaller learning_rate."
         )
+    except Exception:  # a bug or exhausted memory: a minute's learning must not go with it
+        _rescue(job)
+        raise
     if worth_keeping and job.trainer.step_count:
         step = job.trainer.step_count
         yield CheckpointSaved(run=run, step=step, path=job.save())
@@ -139,6 +143,18 @@ def train(job: Job, control: Control) -> Iterator[Event]:
         seconds=clock.elapsed(),
         message=message,
     )
+
+
+def _rescue(job: Job) -> None:
+    """Save a checkpoint on the way out, if there is something sound to save."""
+    # What went wrong first is what the user must hear of, not that this failed too.
+    with suppress(SslsegError, OSError, MemoryError, RuntimeError):
+        if job.trainer.step_count and _finite(job.trainer):
+            job.save()
+
+
+def _finite(trainer: Trainer) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in trainer.state().values())
 
 
 @dataclass

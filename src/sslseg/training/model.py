@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,20 @@ from sslseg.methods import find
 from sslseg.methods.base import MethodParams
 from sslseg.methods.parameters import fill
 from sslseg.methods.shared import CriticParams, TrainingParams
+from sslseg.networks.factory import NetworkSpec
 from sslseg.storage import checkpoints
 from sslseg.training.device import Device
 from sslseg.training.planner import Plan
 from sslseg.training.trainer import Trainer
 
-FORMAT = 1
+FORMAT = 2
 
 
 class ModelFacts(BaseModel):
-    """Everything beside the tensors that a checkpoint needs; plain JSON."""
+    """Everything beside the tensors that a checkpoint needs; plain JSON.
+
+    `baseline` marks a model that is only there to be compared with and never predicts.
+    """
 
     model_config = ConfigDict(frozen=True)
     format: int = FORMAT
@@ -35,6 +40,9 @@ class ModelFacts(BaseModel):
     classes: tuple[str, ...]
     step: int
     saw_held_out: bool = False
+    baseline: bool = False
+    pretrained: str = ""
+    """The pre-training whose encoder its first step began from, if any."""
     critic: CriticHealth = CriticHealth()
 
 
@@ -49,25 +57,38 @@ def settings_of(
         When a name is unknown to all three, or a value does not fit.
     """
     models = (find(method).Params, TrainingParams, CriticParams)
-    known = {name for model in models for name in model.model_fields}
-    unknown = sorted(set(settings) - known)
-    if unknown:
-        raise SslsegError(
-            f"setting {unknown[0]!r} for method {method}",
-            "one of " + ", ".join(sorted(known)),
-            "Correct the name; `sslseg methods` lists them.",
-        )
-    params, training, critic = (fill(model, settings) for model in models)
+    params, training, critic = sort_settings(method, settings, models)
     assert isinstance(params, MethodParams)
     assert isinstance(training, TrainingParams)
     assert isinstance(critic, CriticParams)
     return params, training, critic
 
 
+def sort_settings(
+    name: str, settings: dict[str, Scalar], models: Sequence[type[BaseModel]]
+) -> list[BaseModel]:
+    """Return each of `models` filled with the settings that it has.
+
+    Raises
+    ------
+    SslsegError
+        When a name is unknown to all of them, or a value does not fit.
+    """
+    known = {key for model in models for key in model.model_fields}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        raise SslsegError(
+            f"setting {unknown[0]!r} for method {name}",
+            "one of " + ", ".join(sorted(known)),
+            "Correct the name; `sslseg methods` lists them.",
+        )
+    return [fill(model, settings) for model in models]
+
+
 def make_trainer(request: TrainRequest, method: str, plan: Plan, device: Device) -> Trainer:
     """Return a trainer with new weights that follow from the request's seed."""
     params, training, critic = settings_of(method, request.settings)
-    return Trainer(find(method)(params), plan, device, request.seed, training, critic)
+    return Trainer(find(method)(params, critic), plan, device, request.seed, training, critic)
 
 
 def save(folder: Path, trainer: Trainer, facts: ModelFacts) -> Path:
@@ -90,9 +111,17 @@ def runs(project: Path) -> list[Path]:
     return sorted({path.parent for path in found}, key=lambda path: path.name, reverse=True)
 
 
+def serving(project: Path) -> Iterator[Path]:
+    """Yield the runs that predictions may come from, newest first: all but baselines."""
+    for run in runs(project):
+        facts = checkpoints.latest_facts(run)
+        if facts is None or not facts.get("baseline"):
+            yield run
+
+
 def load_facts(project: Path) -> ModelFacts | None:
     """Return what the newest checkpoint says of itself, without its tensors; None if none is."""
-    for folder in runs(project):
+    for folder in serving(project):
         facts = checkpoints.latest_facts(folder)
         if facts is not None:
             return _facts_of(facts)
@@ -101,7 +130,7 @@ def load_facts(project: Path) -> ModelFacts | None:
 
 def load_facts_and_tensors(project: Path) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
     """Return the newest checkpoint of the newest run that verifies, or None."""
-    return next((found for found in map(_read, runs(project)) if found is not None), None)
+    return next((found for found in map(_read, serving(project)) if found is not None), None)
 
 
 def _read(folder: Path) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
@@ -144,18 +173,19 @@ def load(project: Path, device: Device) -> tuple[Trainer, ModelFacts]:
     return trainer, facts
 
 
-def warm_start(trainer: Trainer, project: Path, method: str) -> str | None:
-    """Take over the newest weights of this method and shape; return their run, or None.
+def to_go_on_from(
+    project: Path, method: str, network: NetworkSpec
+) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
+    """Return the newest weights of this method and shape, if there are any.
 
     A baseline trained in between does not break the line of a method.
     """
     for run in runs(project):
         facts = checkpoints.latest_facts(run)
-        if facts is None or facts.get("method") != method:
+        if facts is None or facts.get("method") != method or facts.get("format") != FORMAT:
             continue
         kept = honest(run)
         found = _read(kept) if kept.exists() else _read(run)
-        if found is not None and found[0].plan.network == trainer.plan.network:
-            trainer.load_weights(found[1])
-            return found[0].run
+        if found is not None and found[0].plan.network == network:
+            return found
     return None

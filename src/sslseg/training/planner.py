@@ -26,6 +26,9 @@ SAME_SPACING = 0.15
 
 PIXELS_CPU, PIXELS_GPU = 192 * 192, 384 * 384
 VOXELS_CPU, VOXELS_GPU = 64 * 64 * 64, 128 * 128 * 128
+MANY_LOOKS_CPU, MANY_LOOKS_GPU = 500_000, 16_000_000
+"""Voxels of the largest volume up to which a prediction is the mean of four views."""
+
 MINUTES_CPU, MINUTES_GPU = 4.0, 2.0
 
 
@@ -44,6 +47,10 @@ class Plan(BaseModel):
         As in `PatchPlan`.
     learning_rate, weight_decay : float
         Of AdamW.
+    shifts : tuple of int
+        As in `Predictor`.
+    islands : bool
+        Whether predictions may have pieces far smaller than the object.
     words : tuple of str
         What was chosen and why, for the screen.
     """
@@ -58,6 +65,8 @@ class Plan(BaseModel):
     unlabelled: int
     learning_rate: float
     weight_decay: float
+    shifts: tuple[int, ...] = (0,)
+    islands: bool = True
     words: tuple[str, ...]
 
     @property
@@ -99,14 +108,24 @@ def make_plan(
         budget = PIXELS_CPU if device.is_cpu else PIXELS_GPU
     context = 1 if axis is None else _odd(min(params.context, min(s[axis] for s in shapes)))
     network = _network(sides, budget, context, classes, device, params)
+    if axis is None:
+        network = network.model_copy(update={"coarse": coarse_axis(cases)})
     patch = _patch(sides, budget, network.divisor)
     labelled = params.batch or _batch(patch, device)
+    shifts = _shifts(max(math.prod(shape) for shape in shapes), patch, device)
+    islands = params.islands == "keep" or (params.islands == "auto" and covered.islands)
     words = (
         axis_words,
         spacing_words,
         f"Patches of {' x '.join(map(str, patch))} voxels, {labelled} labelled and {labelled} "
         f"unlabelled in a batch; {network.channels[0]} to {network.channels[-1]} features.",
         "Mixed precision." if device.amp is not None else "Single precision.",
+        f"Predictions are the mean of {len(shifts)} slightly moved views."
+        if len(shifts) > 1
+        else "Predictions look once, since volumes are large.",
+        "Small islands of a prediction stay."
+        if islands
+        else "Small islands of a prediction are erased; no labelled slice shows any.",
     )
     return Plan(
         network=network,
@@ -118,8 +137,17 @@ def make_plan(
         unlabelled=labelled,
         learning_rate=params.learning_rate,
         weight_decay=params.weight_decay,
+        shifts=shifts,
+        islands=islands,
         words=words,
     )
+
+
+def _shifts(voxels: int, patch: Sequence[int], device: Device) -> tuple[int, ...]:
+    """Return by how much each window is moved: more looks where a volume costs little."""
+    room = MANY_LOOKS_CPU if device.is_cpu else MANY_LOOKS_GPU
+    looks = (0, 2, 3, 5) if voxels <= room else (0, 3) if voxels <= 8 * room else (0,)
+    return tuple(shift for shift in looks if shift < min(patch))
 
 
 def default_minutes(device: Device) -> float:
@@ -149,29 +177,33 @@ def choose_axis(
     cases: Sequence[CaseRecord], covered: Coverage, params: TrainingParams
 ) -> tuple[int | None, str]:
     """Return the slice axis of a 2.5-D network, or None for 3-D, and why."""
-    thick = median(case.geometry.anisotropy() for case in cases) > ANISOTROPIC
-    coarse = Counter(_coarse_axis(case) for case in cases).most_common(1)[0][0]
+    coarse = coarse_axis(cases)
     planes = covered.planes
     used = planes.most_common(1)[0][0] if planes else Plane.AXIAL
     fixed = None if params.plane == "auto" else Plane(params.plane)
     if params.dimensions == "3d":
-        return None, "3-D network, as asked."
+        thick = "" if coarse is None else ", though slices are thick"
+        return None, f"3-D network, as asked{thick}."
     if params.dimensions == "2.5d" or fixed is not None:
-        plane = fixed or (Plane.of_axis(coarse) if thick else used)
+        plane = fixed or (used if coarse is None else Plane.of_axis(coarse))
         return plane.axis, f"2.5-D network on {plane} slices, as asked."
-    if thick:
+    if coarse is not None:
         plane = Plane.of_axis(coarse)
         return plane.axis, f"2.5-D network on {plane} slices, since slices are thick."
     if covered.dense:
         return None, "3-D network, since whole volumes are labelled."
     if len(planes) > 1 and planes[used] < 0.7 * planes.total():
         return None, "3-D network, since slices are labelled in several planes."
-    return used.axis, f"2.5-D network on {used} slices, since most labels lie in that plane."
+    why = "most labels lie in that plane" if planes else "nothing is labelled yet"
+    return used.axis, f"2.5-D network on {used} slices, since {why}."
 
 
-def _coarse_axis(case: CaseRecord) -> int:
-    spacing = case.geometry.spacing
-    return spacing.index(max(spacing))
+def coarse_axis(cases: Sequence[CaseRecord]) -> int | None:
+    """Return the axis along which most cases have their longest voxels; None if hardly longer."""
+    if median(case.geometry.anisotropy() for case in cases) <= ANISOTROPIC:
+        return None
+    spacings = [case.geometry.spacing for case in cases]
+    return Counter(each.index(max(each)) for each in spacings).most_common(1)[0][0]
 
 
 def _odd(count: int) -> int:

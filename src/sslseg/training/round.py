@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sslseg.core.annotation import SliceState
@@ -20,19 +20,31 @@ from sslseg.core.events import (
     Validated,
 )
 from sslseg.core.prediction import CriticHealth
+from sslseg.data.domains import target_cases
 from sslseg.data.preprocessing import prepare_all
 from sslseg.data.project import HeldOutSlice, ProjectData, coverage
 from sslseg.data.sampling import Sampler
+from sslseg.inference.predictor import Predictor
+from sslseg.methods import find
+from sslseg.methods.base import Method, MethodParams
+from sslseg.methods.shared import TrainingParams
 from sslseg.storage.arrays import write_atomic
 from sslseg.storage.store import ProjectStore
-from sslseg.training import model
+from sslseg.training import model, pretrained
 from sslseg.training.device import Device, choose
+from sslseg.training.health import NO_CONFIDENCE, diversity, told
 from sslseg.training.loop import REFIT_FROM, Job, Schedule
 from sslseg.training.planner import Plan, default_minutes, make_plan
 from sslseg.training.trainer import Trainer
 from sslseg.training.validation import critic_health, slice_dice
 
+NOTHING_BEFORE = "Starts anew: no earlier run of this method and shape."
+UNFIT = "What was pre-trained does not fit this network, so it is not used."
+
 Preview = Callable[[Trainer, model.ModelFacts], PredictionReady | None]
+
+ITEMS_TO_COMPARE = 8
+"""Unlabelled patches, the same each time, that show whether predictions become one."""
 
 
 @dataclass
@@ -49,6 +61,8 @@ class Round:
         Stops long validation and prediction too.
     preview : callable
         Predicts and saves the case on the screen; returns None when there is none.
+    baseline : bool
+        Whether the model is only there to be compared with.
 
     Raises
     ------
@@ -60,6 +74,7 @@ class Round:
     request: TrainRequest
     control: Control
     preview: Preview
+    baseline: bool = False
     run: str = field(init=False)
     classes: tuple[str, ...] = field(init=False)
     method: str = field(init=False)
@@ -67,8 +82,12 @@ class Round:
     plan: Plan = field(init=False)
     trainer: Trainer = field(init=False)
     health: CriticHealth = field(init=False, default_factory=CriticHealth)
+    before: str | None = field(init=False, default=None)
     _data: ProjectData | None = field(init=False, default=None)
+    _widest: float = field(init=False, default=0.0)
     _joined: bool = field(init=False, default=False)
+    _pretrained: str = field(init=False, default="")
+    _free: set[str] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """Check the request and build the model; nothing is trained or written yet."""
@@ -81,12 +100,15 @@ class Round:
                 "at least one slice with painted voxels, or marked complete",
                 "Paint a few slices, then train.",
             )
+        chosen = find(self.method)
+        self._free = self._target() if chosen.adapts else None
         self.device = choose(self.request.device)
         self.classes = tuple(label.name for label in self.store.classes)
         count = len(self.classes) + 1
+        training = required(training, chosen)
         self.plan = make_plan(self.store.cases(), covered, count, self.device, training)
         self.trainer = model.make_trainer(self.request, self.method, self.plan, self.device)
-        self.run = _new_run(self.store.path, self.method)
+        self.run = new_run(self.store.path / "runs", self.method)
 
     def job(self) -> Job:
         """Return the job for `sslseg.training.loop.train`."""
@@ -97,28 +119,19 @@ class Round:
                 *words,
                 f"{held} held-out slices judge the first {REFIT_FROM:.0%}, then teach.",
             )
-        if not self.request.fresh:
-            before = model.warm_start(self.trainer, self.store.path, self.method)
-            words = (
-                *words,
-                f"Goes on from run {before}."
-                if before
-                else "Starts anew: no earlier run of this method and shape.",
-            )
-        minutes = self.request.minutes
-        if minutes is None and self.request.steps is None:
-            minutes = default_minutes(self.device)
-            words = (*words, f"{minutes:g} minutes, since nobody said how long.")
+        words = (*words, *self._beginning())
+        schedule, length = schedule_of(self.request, self.device)
         return Job(
             trainer=self.trainer,
-            schedule=Schedule(self.request.steps, minutes),
+            schedule=schedule,
             started=RunStarted(
                 run=self.run,
                 method=self.method,
                 device=self.device.name,
-                plan=words,
-                steps=self.request.steps,
-                minutes=minutes,
+                plan=(*words, *length),
+                steps=schedule.steps,
+                minutes=schedule.minutes,
+                baseline=self.baseline,
             ),
             prepare=self._prepare,
             data=lambda: self,
@@ -138,8 +151,36 @@ class Round:
             classes=self.classes,
             step=self.trainer.step_count,
             saw_held_out=self._joined,
+            baseline=self.baseline,
+            pretrained=self._pretrained,
             critic=self.health,
         )
+
+    def _beginning(self) -> tuple[str, ...]:
+        """Take over what was learnt before; return in words from what the run begins.
+
+        A pre-training that is newer than the run to go on from was asked for since: it wins.
+        """
+        path, network = self.store.path, self.plan.network
+        wanted = self.trainer.training.pretrained
+        learnt = pretrained.newest(path, network) if wanted else None
+        before = None if self.request.fresh else model.to_go_on_from(path, self.method, network)
+        if before and (learnt is None or before[0].run > learnt.run):
+            self.trainer.load_weights(before[1])
+            self.before = before[0].run
+            return (f"Goes on from run {self.before}.",)
+        if learnt and pretrained.take_over(self.trainer, path, learnt):
+            self._pretrained = learnt.run
+            return (f"Starts from the encoder pre-trained by {learnt.words}.",)
+        anew = () if self.request.fresh else (NOTHING_BEFORE,)
+        unfit = wanted and pretrained.exists(path)
+        return (*anew, UNFIT) if unfit else anew
+
+    def _target(self) -> set[str]:
+        """Return the cases of the target domain."""
+        annotated = {r.key.case for r in self.store.slices() if r.state is not SliceState.NONE}
+        domains = {record.name: record.domain for record in self.store.cases()}
+        return target_cases(domains, annotated, self.method)
 
     # ---- the loop's data ----
 
@@ -164,9 +205,12 @@ class Round:
 
     def _prepare(self) -> Iterator[Event]:
         yield from prepare_all(self.store, self.store.cases(), self.plan.spacing, self.control)
-        hold_out = self.trainer.training.validation
         self._data = ProjectData(
-            self.store, self.plan.spacing, self.plan.network.classes, hold_out=hold_out
+            self.store,
+            self.plan.spacing,
+            self.plan.network.classes,
+            hold_out=self.trainer.training.validation,
+            free=self._free,
         )
         self.sampler()
 
@@ -192,32 +236,41 @@ class Round:
         if not slices:
             return []
         patience = Control() if self.control.stopped else self.control
-        values = slice_dice(self.trainer.predictor(), slices, len(self.classes) + 1, patience)
-        defined = [value for value in values if value is not None]
-        mean = sum(defined) / len(defined) if defined else None
+        found = slice_dice(self.trainer.predictor(), slices, len(self.classes) + 1, patience)
         return [
             Validated(
                 run=self.run,
                 step=self.trainer.step_count,
-                mean=mean,
+                mean=found.mean,
                 slices=len(slices),
-                dice=dict(zip(self.classes, values, strict=True)),
+                dice=dict(zip(self.classes, found.classes, strict=True)),
+                without=found.without,
             )
         ]
 
     def _judge(self, data: ProjectData) -> list[Validated | CriticJudged]:
-        if self.trainer.critic is None:
+        records = self.trainer.records()
+        if not records:
             return []
-        seed = self.request.seed
-        unseen = data.validation_sampler(self.plan.patches, seed)
-        sampler = unseen or data.annotated_sampler(self.plan.patches, seed)
-        self.health = critic_health(
-            self.trainer.predictor(),
-            sampler,
-            self.plan.network.classes,
-            held_out=unseen is not None,
-        )
+        predictor, seed = self.trainer.predictor(), self.request.seed
+        health = CriticHealth(words=NO_CONFIDENCE)
+        if predictor.critic is not None:
+            unseen = data.validation_sampler(self.plan.patches, seed)
+            sampler = unseen or data.annotated_sampler(self.plan.patches, seed)
+            health = critic_health(
+                predictor, sampler, self.plan.network.classes, held_out=unseen is not None
+            )
+        judge = self.trainer.method.judge or "critic"
+        steps = self.trainer.step_count / max(self.trainer.fraction, 1e-6)
+        spread = self._spread(predictor, data) if self.trainer.pushed else None
+        self.health = told(health, records, judge, steps, spread, self._widest)
+        self._widest = max(self._widest, spread or 0.0)
         return [CriticJudged(run=self.run, step=self.trainer.step_count, health=self.health)]
+
+    def _spread(self, predictor: Predictor, data: ProjectData) -> float:
+        """Return how diverse predictions on unlabelled items are: the target's in adaptation."""
+        plan = replace(self.plan.patches, labelled=0, unlabelled=ITEMS_TO_COMPARE)
+        return diversity(predictor, data.annotated_sampler(plan, self.request.seed))
 
     def _save(self) -> str:
         folder = self.store.path / "runs" / self.run
@@ -228,11 +281,42 @@ class Round:
         return str(path)
 
 
-def _new_run(project: Path, method: str) -> str:
-    """Return an id that sorts by time (UTC, which no clock change turns back) and is not taken."""
+def required(params: TrainingParams, method: type[Method[MethodParams]]) -> TrainingParams:
+    """Return `params` with what the method cannot do without.
+
+    Raises
+    ------
+    SslsegError
+        When the user asked for something else.
+    """
+    if method.dimensions == "any":
+        return params
+    if params.dimensions == "2.5d":
+        raise SslsegError(
+            f"dimensions=2.5d for method {method.name}",
+            "dimensions=3d, since it compares several planes of the same box",
+            "Leave dimensions out, or choose another method.",
+        )
+    return params.model_copy(update={"dimensions": method.dimensions})
+
+
+def schedule_of(request: TrainRequest, device: Device) -> tuple[Schedule, tuple[str, ...]]:
+    """Return how long a run lasts, and in words that the planner chose it, if it did."""
+    minutes = request.minutes
+    if minutes is not None or request.steps is not None:
+        return Schedule(request.steps, minutes), ()
+    minutes = default_minutes(device)
+    return Schedule(None, minutes), (f"{minutes:g} minutes, since nobody said how long.",)
+
+
+def new_run(folder: Path, method: str) -> str:
+    """Return an id that is not taken in `folder`.
+
+    It sorts by time: UTC, which no clock change turns back.
+    """
     stem = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     for number in range(100):
         prefix = f"{stem}-{number:02d}"
-        if not any((project / "runs").glob(f"{prefix}-*")):
+        if not any(folder.glob(f"{prefix}-*")):
             return f"{prefix}-{method}"
-    raise RuntimeError(f"100 runs within one second in {project}")
+    raise RuntimeError(f"100 runs within one second in {folder}")

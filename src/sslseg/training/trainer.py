@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from sslseg.data.sampling import Sampler
@@ -14,13 +15,23 @@ from sslseg.data.views import Views
 from sslseg.data.warp import WarpRange
 from sslseg.inference.predictor import Predictor
 from sslseg.losses.ramps import poly
-from sslseg.methods.base import Method, MethodParams, optimised
+from sslseg.methods.base import Learner, Method, StepOutput, critics, optimised
 from sslseg.methods.shared import CriticParams, TrainingParams
-from sslseg.networks.discriminators import PixelDiscriminator
-from sslseg.networks.factory import build, memory_format
+from sslseg.networks.discriminators import PixelDiscriminator, record_of
+from sslseg.networks.factory import Maker, memory_format
+from sslseg.networks.record import Record
+from sslseg.networks.unet import Decoder, Encoder
 from sslseg.training.critic import RidingCritic
 from sslseg.training.device import Device
 from sslseg.training.planner import Plan
+from sslseg.training.tensors import (
+    copied,
+    load,
+    load_optimiser,
+    load_whole,
+    named,
+    optimiser_state,
+)
 
 CLIP_NORM = 12.0
 WARM_UP_STEPS = 20
@@ -49,8 +60,8 @@ class Trainer:
 
     Parameters
     ----------
-    method : Method
-        Gives networks and terms.
+    method : Learner
+        Gives networks and terms: a method, or a way to learn from images alone.
     plan : Plan
         Fixes shapes and optimiser.
     device : Device
@@ -61,15 +72,17 @@ class Trainer:
         Shared parameters.
     """
 
-    method: Method[MethodParams]
+    method: Learner[BaseModel]
     plan: Plan
     device: Device
     seed: int
     training: TrainingParams
     critic_params: CriticParams
     step_count: int = 0
+    fraction: float = 0.0
     nets: dict[str, nn.Module] = field(init=False)
     optimiser: torch.optim.Optimizer = field(init=False)
+    critics_optimiser: torch.optim.Optimizer | None = field(init=False)
     critic: RidingCritic | None = field(init=False)
     scaler: torch.amp.GradScaler = field(init=False)
     _bad_in_a_row: int = field(init=False, default=0)
@@ -78,23 +91,38 @@ class Trainer:
         """Build everything from the seed."""
         torch.manual_seed(step_seed(self.seed, -1))
         layout = memory_format(self.plan.network.dims)
-        nets = self.method.build(lambda: build(self.plan.network))
+        nets = self.method.build(Maker(self.plan.network))
         self.nets = {
             name: net.to(self.device.torch).to(memory_format=layout)  # type: ignore[call-overload]
             for name, net in nets.items()
         }
-        self.optimiser = torch.optim.AdamW(
-            [p for net in optimised(self.nets).values() for p in net.parameters()],
-            lr=self.plan.learning_rate,
-            weight_decay=self.plan.weight_decay,
-        )
+        self.optimiser = self._make_optimiser()
+        self.critics_optimiser = self._make_critics_optimiser()
         self.scaler = torch.amp.GradScaler(
             self.device.torch.type, enabled=self.device.amp is torch.float16
         )
-        self.critic = self._make_critic() if self.critic_params.critic else None
+        rides = self.critic_params.critic and not self.method.judge
+        self.critic = self._make_critic() if rides else None
+
+    def _make_optimiser(self) -> torch.optim.Optimizer:
+        rates = self.method.rates()
+        groups = [
+            {"params": list(net.parameters()), "factor": rates.get(name, 1.0)}
+            for name, net in optimised(self.nets).items()
+        ]
+        return torch.optim.AdamW(
+            groups, lr=self.plan.learning_rate, weight_decay=self.plan.weight_decay
+        )
+
+    def _make_critics_optimiser(self) -> torch.optim.Optimizer | None:
+        parameters = [p for net in critics(self.nets).values() for p in net.parameters()]
+        rate = self.critic_params.critic_learning_rate
+        return torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99)) if parameters else None
 
     def _make_critic(self) -> RidingCritic:
-        net = PixelDiscriminator(self.plan.network.dims, self.plan.network.classes)
+        spectral = self.critic_params.critic_spectral_norm
+        network = self.plan.network
+        net = PixelDiscriminator(network.dims, network.classes, spectral=spectral)
         net = net.to(self.device.torch)
         rate = self.critic_params.critic_learning_rate
         optimiser = torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.99))
@@ -115,6 +143,7 @@ class Trainer:
         Diverged
             When the loss was not finite for 20 steps in a row. Such steps change nothing.
         """
+        self.fraction = fraction
         seed = step_seed(self.seed, self.step_count)
         torch.manual_seed(seed)
         views = Views(torch.Generator().manual_seed(seed), self._span(), self._flips())
@@ -130,32 +159,84 @@ class Trainer:
             out = self.method.step(batch, views, self.nets, fraction)
             terms = dict(out.terms)
             ramps = self.method.ramps()
-            if self.critic is not None and self.critic.ramp()(fraction) > 0:
-                terms["adversarial"] = self.critic.adversarial(out.logits)
+            judged = out if isinstance(out, StepOutput) else None
+            if judged and self.critic is not None and self.critic.ramp()(fraction) > 0:
+                terms["adversarial"] = self.critic.adversarial(judged.logits, views, fraction)
                 ramps = {**ramps, "adversarial": self.critic.ramp()}
         weighted = {n: t * (ramps[n](fraction) if n in ramps else 1.0) for n, t in terms.items()}
         counted = self._descend(torch.stack([t.float() for t in weighted.values()]).sum())
+        report = {name: float(term.detach()) for name, term in weighted.items()}
         if counted:
-            self.method.after_step(self.nets, self.step_count)
+            self.method.after_step(self.nets, self.step_count, fraction)
+            report |= self._teach_critics(judged, views, fraction) if judged else {}
         else:
             self._restore(statistics)
-        report = {name: float(term.detach()) for name, term in weighted.items()}
-        if counted and self.critic is not None and self.critic.due(self.step_count):
-            loss = self.critic.learn(out.logits, out.y)
-            report.update({} if loss is None else {"critic": loss})
         self.step_count += 1
         return StepReport(report, rate)
 
+    def _teach_critics(self, out: StepOutput, views: Views, fraction: float) -> dict[str, float]:
+        """Let the critics learn; return their losses, and how often each is right."""
+        report = self._teach_riding(out, views, fraction) | self._teach_own(out, views, fraction)
+        records = self.records()
+        right = {f"{n}_accuracy": records[n].accuracy for n in report if n in records}
+        return report | right
+
+    def _teach_riding(self, out: StepOutput, views: Views, fraction: float) -> dict[str, float]:
+        if self.critic is None or not self.critic.due(self.step_count):
+            return {}
+        loss = self.critic.learn(out.logits, out.y, views, fraction)
+        return {} if loss is None else {"critic": loss}
+
+    def _teach_own(self, out: StepOutput, views: Views, fraction: float) -> dict[str, float]:
+        """Let the method's own critics learn."""
+        if self.critics_optimiser is None or not out.kept:
+            return {}
+        kept = {name: tensor.detach() for name, tensor in out.kept.items()}
+        self._critics_learn(True)
+        losses = self.method.critic_step(kept, views, self.nets, fraction)
+        self.critics_optimiser.zero_grad(set_to_none=True)
+        total = torch.stack([loss.float() for loss in losses.values()]).sum() if losses else None
+        if total is not None and total.requires_grad and bool(torch.isfinite(total)):
+            total.backward()  # type: ignore[no-untyped-call]
+            self.critics_optimiser.step()
+        self._critics_learn(False)
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    @property
+    def pushed(self) -> bool:
+        """Whether any critic pushes the segmentor."""
+        riding = self.critic is not None and self.critic_params.critic_weight > 0
+        return riding or bool(critics(self.nets))
+
+    def records(self) -> dict[str, Record]:
+        """Return how each critic fares: the riding one as "critic", the method's by their names."""
+        nets = critics(self.nets)
+        nets |= {} if self.critic is None else {"critic": self.critic.net}
+        return {name: record_of(net) for name, net in nets.items()}
+
+    @property
+    def judge(self) -> nn.Module | None:
+        """The pixel critic whose belief is the confidence layer; None without one."""
+        if self.method.judge:
+            return self.nets[self.method.judge]
+        return None if self.critic is None else self.critic.net
+
+    def _critics_learn(self, learning: bool) -> None:
+        """Switch the gradients of the method's critics: off in the segmentor's step."""
+        for net in critics(self.nets).values():
+            net.requires_grad_(learning)
+
     def _train_mode(self) -> None:
         """Undo what a prediction along the way left: eval mode."""
-        for net in optimised(self.nets).values():
+        for net in (optimised(self.nets) | critics(self.nets)).values():
             net.train()
+        self._critics_learn(False)
         if self.critic is not None:
             self.critic.net.train()
 
     def _buffers(self) -> list[Tensor]:
         """Return what a forward pass alone changes: batch-norm statistics, spectral norms."""
-        nets = [*optimised(self.nets).values()]
+        nets = [*optimised(self.nets).values(), *critics(self.nets).values()]
         nets += [] if self.critic is None else [self.critic.net]
         return [buffer for net in nets for buffer in net.buffers()]
 
@@ -192,14 +273,14 @@ class Trainer:
     def _looks(self, sampler: Sampler, fraction: float) -> float:
         """Return how often this run will have looked at each annotated slice when it ends."""
         expected_steps = self.step_count / fraction if fraction > 0 else 1.0
-        return expected_steps * self.plan.labelled / sampler.slices
+        return expected_steps * self.plan.labelled / max(1, sampler.slices)
 
     def _set_learning_rate(self, fraction: float, looks: float) -> float:
         warm = min(1.0, (self.step_count + 1) / WARM_UP_STEPS)
         calm = min(1.0, max(CALMEST, LOOKS / max(looks, 1.0)))
         rate = self.plan.learning_rate * poly(fraction) * warm * calm
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         return rate
 
     def _autocast(self) -> torch.autocast:
@@ -224,19 +305,30 @@ class Trainer:
         return tuple(self.training.mirror and axis == 0 for axis in axes)
 
     def predictor(self) -> Predictor:
-        """Return a predictor with the networks as they are now, in eval mode."""
+        """Return a predictor with the networks as they are now, in eval mode.
+
+        Raises
+        ------
+        TypeError
+            Where what was trained is no method and predicts nothing.
+        """
+        method = self.method
+        if not isinstance(method, Method):
+            raise TypeError(f"{method.name} learns from images alone and predicts nothing")
         for net in self.nets.values():
             net.eval()
-        plan = self.plan
+        plan, judge = self.plan, self.judge
         return Predictor(
-            members=lambda x: self.method.members(self.nets, x),
-            critic=None if self.critic is None else self.critic.net.eval(),
+            members=lambda x: method.members(self.nets, x),
+            critic=None if judge is None else judge.eval(),
             classes=plan.network.classes,
             axis=plan.axis,
             context=plan.context,
             patch=plan.patch,
             device=self.device.torch,
             amp=self.device.amp,
+            shifts=plan.shifts,
+            encoders=tuple(part for part in self._parts() if isinstance(part, Encoder)),
         )
 
     def state(self) -> dict[str, Tensor]:
@@ -246,25 +338,47 @@ class Trainer:
             for name, net in self.nets.items()
             for key, value in net.state_dict().items()
         }
-        tensors |= _optimiser_state("optimiser", self.optimiser)
+        tensors |= {f"memory.{name}": value for name, value in self.method.memory().items()}
+        tensors |= optimiser_state("optimiser", self.optimiser)
+        if self.critics_optimiser is not None:
+            tensors |= optimiser_state("critics_optimiser", self.critics_optimiser)
         if self.critic is not None:
             tensors |= {f"critic.{k}": v for k, v in self.critic.net.state_dict().items()}
-            tensors |= _optimiser_state("critic_optimiser", self.critic.optimiser)
-        return {name: _copied(tensor) for name, tensor in tensors.items()}
+            tensors |= optimiser_state("critic_optimiser", self.critic.optimiser)
+        return {name: copied(tensor) for name, tensor in tensors.items()}
 
     def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over weights where names and shapes agree: the warm start of a new round."""
         for name, net in self.nets.items():
-            _load(net, f"net.{name}.", tensors)
+            load(net, f"net.{name}.", tensors)
         if self.critic is not None:
-            _load(self.critic.net, "critic.", tensors)
+            load(self.critic.net, "critic.", tensors)
+
+    def load_pretrained(self, tensors: Mapping[str, Tensor]) -> int:
+        """Take over what was learnt from images alone; return how many encoders could.
+
+        `tensors` are ``encoder.*``, taken whole or not at all, and perhaps ``decoder.rises.N.*``.
+        """
+        parts = self._parts()
+        taken = [load_whole(p, "encoder.", tensors) for p in parts if isinstance(p, Encoder)]
+        for decoder in (part for part in parts if isinstance(part, Decoder)):
+            for level, rise in enumerate(decoder.rises):
+                load_whole(rise, f"decoder.rises.{level}.", tensors)
+        return sum(taken)
+
+    def _parts(self) -> list[nn.Module]:
+        """Return all modules of all networks."""
+        return [part for net in self.nets.values() for part in net.modules()]
 
     def load_state(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Continue exactly where `state` was taken, after `step` steps."""
         self.load_weights(tensors)
-        _load_optimiser(self.optimiser, "optimiser", tensors)
+        self.method.remember(named("memory.", tensors))
+        load_optimiser(self.optimiser, "optimiser", tensors)
+        if self.critics_optimiser is not None:
+            load_optimiser(self.critics_optimiser, "critics_optimiser", tensors)
         if self.critic is not None:
-            _load_optimiser(self.critic.optimiser, "critic_optimiser", tensors)
+            load_optimiser(self.critic.optimiser, "critic_optimiser", tensors)
         self.step_count = step
 
 
@@ -272,38 +386,3 @@ def step_seed(seed: int, step: int) -> int:
     """Return a seed that follows from (seed, step) alone and spreads over 63 bits."""
     digest = hashlib.blake2b(f"{seed}/{step}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % (2**63 - 1)
-
-
-def _copied(tensor: Tensor) -> Tensor:
-    """Return a row-major copy on the CPU that later steps do not change."""
-    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-
-
-def _load(net: nn.Module, prefix: str, tensors: Mapping[str, Tensor]) -> None:
-    mine = net.state_dict()
-    fitting = {
-        key: tensors[prefix + key]
-        for key, value in mine.items()
-        if prefix + key in tensors and tensors[prefix + key].shape == value.shape
-    }
-    net.load_state_dict({**mine, **fitting})
-
-
-def _optimiser_state(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    return {
-        f"{prefix}.{index}.{key}": torch.as_tensor(value)
-        for index, entry in optimiser.state_dict()["state"].items()
-        for key, value in entry.items()
-    }
-
-
-def _load_optimiser(
-    optimiser: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor]
-) -> None:
-    found: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith(prefix + "."):
-            index, key = name.removeprefix(prefix + ".").split(".", 1)
-            found.setdefault(int(index), {})[key] = tensor.clone()
-    state = optimiser.state_dict()
-    optimiser.load_state_dict({**state, "state": found})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,26 +27,56 @@ BAND = 5
 """Voxels across of the neighbourhood of foreground in which the critic is judged."""
 
 
+@dataclass(frozen=True)
+class SliceDice:
+    """Dice on held-out slices.
+
+    Parameters
+    ----------
+    classes : list of float or None
+        Of classes 1.., pooled over all slices; None where a class is absent.
+    mean : float or None
+        Over the classes that are present.
+    without : tuple of float or None
+        The mean with each slice left out in turn.
+    """
+
+    classes: list[float | None]
+    mean: float | None
+    without: tuple[float | None, ...]
+
+
 def slice_dice(
     predictor: Predictor, slices: Sequence[HeldOutSlice], classes: int, control: Control
-) -> list[float | None]:
-    """Return Dice of classes 1.., pooled over all held-out slices; None where a class is absent.
+) -> SliceDice:
+    """Return Dice pooled over all held-out slices, and with each of them left out.
 
     Pooling (sums before the ratio) keeps a slice with a sliver of a class from deciding the mean.
     """
-    overlap, size, present = (np.zeros(classes) for _ in range(3))
-    for held in slices:
+    counts = np.zeros((len(slices), 3, classes - 1))
+    for held, row in zip(slices, counts, strict=True):
         maps = predictor.plane(held.case.image, held.plane.axis, held.index, control)
         known = held.truth != IGNORE
         found, truth = maps.probability.argmax(0)[known], held.truth[known]
         for value in range(1, classes):
-            overlap[value] += np.sum((found == value) & (truth == value))
-            size[value] += np.sum(found == value) + np.sum(truth == value)
-            present[value] += np.sum(truth == value)
+            both, said, there = (found == value) & (truth == value), found == value, truth == value
+            row[:, value - 1] = both.sum(), said.sum() + there.sum(), there.sum()
+    total = counts.sum(0)
+    without = tuple(_mean(_pooled(total - row)) for row in counts)
+    return SliceDice(_pooled(total), _mean(_pooled(total)), without)
+
+
+def _pooled(counts: npt.NDArray[np.float64]) -> list[float | None]:
+    """Return Dice of each class from its overlap, size and presence, ``(3, C)``."""
     return [
-        float(2 * overlap[value] / size[value]) if present[value] else None
-        for value in range(1, classes)
+        float(2 * overlap / size) if present else None
+        for overlap, size, present in counts.T.tolist()
     ]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None
 
 
 @torch.inference_mode()

@@ -1,0 +1,189 @@
+"""How much of a domain gap each adaptation method closes.
+
+    python benchmarks/domain_shift.py                          hippocampus, 3 seeds
+    python benchmarks/domain_shift.py --dataset spinal_cord    sites as domains, a small check
+
+Hippocampus: 55 training volumes as they are (source, labelled) and the other 55 with inverted
+contrast, a gamma and a blur that are the same for all (target, unlabelled). Source-only and
+supervised-on-target are `supervised` on the labels of either side; what a method closes of the gap
+between them is (method - source-only) / (on target - source-only). The 41 test volumes, changed
+like the target, join after training and are scored once.
+
+Spinal cord: each site in turn is the target, its sessions unlabelled; the other sites are labelled.
+The target's own sessions are scored, which took part in training without labels. There are one or
+two of them, too few to learn from, so there is no upper end and no gap.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import hippocampus
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+import spinal_cord
+from common import (
+    Json,
+    alone,
+    attempt,
+    data_folder,
+    mean,
+    options,
+    request_of,
+    settings_of,
+    shown,
+    spread,
+    table,
+)
+from scipy import ndimage
+
+from sslseg.core.catalogue import methods
+from sslseg.core.config import TrainRequest
+from sslseg.core.control import Control
+from sslseg.session import Session
+
+FILE = "domain_shift.jsonl"
+GAMMA, BLUR_VOXELS = 0.7, 0.7
+SOURCE, TARGET = "source", "target"
+HEAD = ("Arm", "network", "Dice on target", "sd", "n", "gap closed, %", "steps", "peak MB")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A method and the domain whose labels it learns from."""
+
+    name: str
+    method: str
+    labelled: str = SOURCE
+
+
+SOURCE_ONLY = Arm("source only", "supervised")
+ON_TARGET = Arm("supervised on target", "supervised", TARGET)
+
+
+def shifted(image: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+    """Return ``(X, Y, Z)`` with inverted contrast, gamma and blur, in [0, 1000]."""
+    low, high = np.percentile(image, (0.5, 99.5))
+    scaled = np.clip((image.astype(np.float32) - low) / max(high - low, 1e-6), 0, 1)
+    changed = ndimage.gaussian_filter((1 - scaled) ** GAMMA, BLUR_VOXELS)
+    return (1000 * changed).astype(np.float32)
+
+
+def write_shifted(data: Path, names: Sequence[str], out: Path) -> list[Path]:
+    """Write these volumes as the target's scanner would have made them."""
+    out.mkdir(exist_ok=True)
+    targets = [out / (name + hippocampus.ENDING) for name in names]
+    for source, target in zip(hippocampus.images(data, names), targets, strict=True):
+        image = nib.load(source)
+        nib.save(nib.Nifti1Image(shifted(np.asarray(image.dataobj)), image.affine), target)
+    return targets
+
+
+def shift_run(
+    data: Path, request: TrainRequest, arm: Arm, labels: hippocampus.Labels, threads: int
+) -> Json:
+    """Train on both halves with the labels of one, then score the changed test volumes."""
+    names = hippocampus.split(data)
+    half = len(names["train"]) // 2
+    sides = {SOURCE: names["train"][:half], TARGET: names["train"][half:]}
+    chosen = hippocampus.drawn(sides[arm.labelled], labels, request.seed)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Session.create(Path(folder) / "project", hippocampus.CLASSES) as session,
+    ):
+        changed = Path(folder) / "images"
+        list(session.add(hippocampus.images(data, sides[SOURCE]), Control(), SOURCE))
+        list(session.add(write_shifted(data, sides[TARGET], changed), Control(), TARGET))
+        slices = hippocampus.annotate(session, data, chosen, labels)
+        result = {"slices": slices, **hippocampus.trained(session, request, threads)}
+        list(session.add(write_shifted(data, names["test"], changed), Control(), TARGET))
+        return result | hippocampus.scored(session, data / "labels", names["test"])
+
+
+def site_run(data: Path, request: TrainRequest, site: str, threads: int) -> Json:
+    """Train on all sites but with no labels of `site`, then score its sessions."""
+    sites = spinal_cord.sessions(data)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Session.create(Path(folder) / "project", spinal_cord.CLASSES) as session,
+    ):
+        labels = spinal_cord.write_labels(data, list(sites), Path(folder) / "labels")
+        for name, where in sites.items():
+            list(session.add(hippocampus.images(data, [name]), Control(), where))
+            if where != site:
+                session.import_labels(name, labels / (name + hippocampus.ENDING))
+        result = hippocampus.trained(session, request, threads)
+        scored = [name for name, where in sites.items() if where == site]
+        dice = spinal_cord.scored(session, labels, scored, Path(folder) / "predictions")
+        return result | dice | {"dice": mean(list(dice.values()))}
+
+
+def runs_of(args: argparse.Namespace, data: Path, arm: Arm, seed: int) -> list[Json]:
+    """Return what is kept of an arm and a seed, after running what is missing."""
+    request = request_of(args, arm.method, seed, settings_of(args.set))
+    key = {"request": request.model_dump(mode="json"), "threads": args.threads}
+    if args.dataset == "hippocampus":
+        keys = [{**key, "labelled": arm.labelled, "labels": args.labels}]
+        tasks = [partial(alone, shift_run, data, request, arm, args.labels, args.threads)]
+    else:
+        sites = args.sites or list(dict.fromkeys(spinal_cord.sessions(data).values()))
+        keys = [{**key, "site": site} for site in sites]
+        tasks = [partial(alone, site_run, data, request, site, args.threads) for site in sites]
+    made = [
+        attempt(FILE, k, task, only_kept=args.table) for k, task in zip(keys, tasks, strict=True)
+    ]
+    return [result for result in made if result is not None]
+
+
+def written(found: dict[Arm, list[Json]]) -> str:
+    """Return the table; the gap is that between the means of its two ends."""
+    means = {arm: mean([result["dice"] for result in runs]) for arm, runs in found.items()}
+    low, high = means.get(SOURCE_ONLY, np.nan), means.get(ON_TARGET, np.nan)
+    rows = [
+        [
+            arm.name,
+            hippocampus.network(runs[0]),
+            shown(means[arm]),
+            shown(spread([result["dice"] for result in runs])),
+            len(runs),
+            shown(float(np.divide(100 * (means[arm] - low), high - low)), 0),
+            shown(mean([result["steps"] for result in runs]), 0),
+            shown(mean([result["peak_mb"] for result in runs]), 0),
+        ]
+        for arm, runs in found.items()
+        if runs
+    ]
+    return table(HEAD, rows)
+
+
+def main() -> None:
+    """Run what is missing and print the table."""
+    parser = options(__doc__, minutes=4.0, seeds=[0, 1, 2])
+    parser.add_argument("--dataset", choices=["hippocampus", "spinal_cord"], default="hippocampus")
+    parser.add_argument("--labels", choices=hippocampus.LABELS, default="dense", help="of one side")
+    parser.add_argument("--only", nargs="+", metavar="METHOD", help="instead of all that adapt")
+    parser.add_argument("--sites", nargs="+", help="of the spinal cord; these targets alone")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    args = parser.parse_args()
+    data = data_folder(parser, args.data, args.dataset)
+    adapting = args.only or [method.name for method in methods() if method.needs_domains]
+    arms = [SOURCE_ONLY, *(Arm(f"`{name}`", name) for name in adapting)]
+    if args.dataset == "hippocampus":
+        arms.append(ON_TARGET)
+    found: dict[Arm, list[Json]] = {arm: [] for arm in arms}
+    for seed in args.seeds:
+        for arm in arms:
+            found[arm] += runs_of(args, data, arm, seed)
+    how = f"{args.steps} steps" if args.steps else f"{args.minutes:g} minutes"
+    print(f"\n{args.dataset}, {how} on {args.threads} threads, seeds {args.seeds}\n")
+    print(written(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""What learning from images first gives: Dice at 3, 6 and 12 labelled slices of MSD hippocampus.
+
+    python benchmarks/pretraining.py --minutes 4 --pretrain-minutes 4 --seeds 0 1 2
+
+Three coronal slices, at 1/6, 3/6 and 5/6 of the organ's extent, in each of 1, 2 or 4 of the 110
+training volumes; a seed draws other volumes. Each count is trained without and with each
+pre-training, on the same slices, for the same minutes after it. The 41 test volumes join the
+project at the end and are scored once, by the last step. A finished run is kept as one line of
+``results/pretraining.jsonl`` and not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from common import Json, data_folder, once
+from twelve_of_110 import ENDING, annotate
+
+from sslseg.core.catalogue import pretraining_methods
+from sslseg.core.config import DeviceChoice, TrainRequest
+from sslseg.core.control import Control
+from sslseg.core.events import RunFinished, RunStarted
+from sslseg.session import Session
+
+NONE = "none"
+SLICES_EACH = 3
+
+
+def length(args: argparse.Namespace, minutes: float) -> Json:
+    """Return `steps` if they are given, for a smoke run; else `minutes`."""
+    return {"steps": args.steps} if args.steps else {"minutes": minutes}
+
+
+def run(data: Path, first: str, slices: int, seed: int, args: argparse.Namespace) -> Json:
+    """Pre-train (or not), train once, and score the test volumes."""
+    split = json.loads((data / "split.json").read_text(encoding="utf-8"))
+    control, device = Control(), DeviceChoice(args.device)
+    draw = np.random.default_rng(seed).choice(split["train"], slices // SLICES_EACH, replace=False)
+    with tempfile.TemporaryDirectory() as folder:
+        session = Session.create(Path(folder) / "project", ["anterior", "posterior"])
+        list(session.add([data / "images" / (n + ENDING) for n in split["train"]], control))
+        annotated = annotate(session, data, draw.tolist(), "coronal")
+        before = 0
+        if first != NONE:
+            asked = TrainRequest(
+                method=first, seed=seed, device=device, **length(args, args.pretrain_minutes)
+            )
+            before = _finished(list(session.pretrain(asked, control))).step
+        asked = TrainRequest(
+            method=args.method, seed=seed, device=device, **length(args, args.minutes)
+        )
+        events = list(session.train(asked, control))
+        start = next(event for event in events if isinstance(event, RunStarted))
+        tested = split["test"][: args.tested]
+        list(session.add([data / "images" / (n + ENDING) for n in tested], control))
+        list(session.predict(tested, control))
+        scores = session.evaluate(data / "labels", tested)["mean"]
+        session.close()
+    return {
+        "dice": scores["all"]["dice"], "hd95_mm": scores["all"]["hd95_mm"], "per_class": scores,
+        "slices": annotated, "pretrain_steps": before, "steps": _finished(events).step,
+        "threads": torch.get_num_threads(), "plan": list(start.plan),
+    }  # fmt: skip
+
+
+def _finished(events: list[object]) -> RunFinished:
+    return next(event for event in events if isinstance(event, RunFinished))
+
+
+def main() -> None:
+    """Run what is missing and print a row for each count and pre-training."""
+    known = [NONE, *(method.name for method in pretraining_methods())]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data")
+    parser.add_argument("--method", help="that is trained afterwards")
+    parser.add_argument("--first", nargs="+", choices=known, default=known)
+    parser.add_argument("--slices", type=int, nargs="+", choices=[3, 6, 12], default=[3, 6, 12])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--pretrain-minutes", type=float, default=4.0)
+    parser.add_argument("--steps", type=int, help="of both, instead of minutes, for a smoke run")
+    parser.add_argument("--tested", type=int, help="test volumes; all where not given")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    data = data_folder(parser, args.data, "hippocampus")
+    torch.set_num_threads(args.threads)
+    shared = {key: value for key, value in vars(args).items() if key in KEYS}
+    for slices in args.slices:
+        for first in args.first:
+            found = []
+            for seed in args.seeds:
+                key = {**shared, "first": first, "slices": slices, "seed": seed}
+                work = partial(run, data, first, slices, seed, args)
+                found.append(once("pretraining.jsonl", key, work)["dice"])
+            spread = statistics.stdev(found) if len(found) > 1 else 0.0
+            mean = statistics.mean(found)
+            print(f"{slices:2d} slices, {first:11s}: mean {mean:.4f}, sd {spread:.4f}", flush=True)
+
+
+KEYS = {"method", "minutes", "pretrain_minutes", "steps", "tested", "device", "threads"}
+
+
+if __name__ == "__main__":
+    main()

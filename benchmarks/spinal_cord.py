@@ -1,0 +1,174 @@
+"""Six axial slices of the spinal cord in all, leaving one subject out at a time.
+
+    python benchmarks/spinal_cord.py                   default method and `supervised`, 4 minutes
+
+Eight T2*-weighted sessions of six subjects from six sites, thick slices, a structure of a few
+dozen voxels. For each subject: one axial slice in each of six sessions of the others is labelled
+(the seed draws sessions and slices), all else of theirs is unlabelled; the sessions of the subject
+join after training and are scored once. Dice of the cord (white and grey matter together) and of
+the grey matter, the latter on slices where the expert drew any.
+"""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from common import (
+    Json,
+    alone,
+    attempt,
+    data_folder,
+    mean,
+    options,
+    request_of,
+    shown,
+    spread,
+    table,
+)
+from hippocampus import ENDING, images, network, trained
+
+from sslseg.core.catalogue import DEFAULT_METHOD
+from sslseg.core.config import TrainRequest
+from sslseg.core.control import Control
+from sslseg.core.geometry import Plane
+from sslseg.evaluation import dice
+from sslseg.session import Session
+from sslseg.storage.images import read_volume
+
+FILE = "spinal_cord.jsonl"
+CLASSES = ("white matter", "grey matter")
+GREY = 2
+SLICES = 6
+LEAST = 5
+"""Voxels of grey matter that a slice needs to count as drawn; a stray one is no drawing."""
+
+HEAD = ("Method", "network", "cord", "sd", "grey matter", "sd", "folds", "steps", "peak MB")
+Mask = npt.NDArray[np.bool_]
+
+
+def sessions(data: Path) -> dict[str, str]:
+    """Return session to site."""
+    with (data / "participants.tsv").open(encoding="utf-8") as stream:
+        sites = {
+            row["participant_id"]: row["Site"] for row in csv.DictReader(stream, delimiter="\t")
+        }
+    names = [path.name.removesuffix(ENDING) for path in sorted((data / "images").iterdir())]
+    return {name: sites[name] for name in names}
+
+
+def subject(session: str) -> str:
+    """Return whose session it is."""
+    return session.partition("Ses")[0]
+
+
+def write_labels(data: Path, names: Sequence[str], out: Path) -> Path:
+    """Write 1 for white and 2 for grey matter, from the two masks of each session."""
+    out.mkdir()
+    for name in names:
+        cord, grey = (
+            nib.load(data / kind / (name + ENDING)) for kind in ("labels", "labels_graymatter")
+        )
+        inside = np.asarray(grey.dataobj) > 0
+        labels = np.where(inside, GREY, np.asarray(cord.dataobj) > 0).astype(np.uint8)
+        nib.save(nib.Nifti1Image(labels, cord.affine), out / (name + ENDING))
+    return out
+
+
+def drawn_slices(file: Path) -> list[int]:
+    """Return the axial slices in which the grey matter was drawn."""
+    grey = read_volume(file).data == GREY
+    return np.nonzero(grey.sum(axis=(0, 1)) >= LEAST)[0].tolist()
+
+
+def annotate(session: Session, labels: Path, names: Sequence[str], seed: int) -> int:
+    """Label one drawn slice in each of six sessions; return how many."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(list(names), SLICES, replace=False).tolist()
+    return sum(
+        session.import_labels(name, file, Plane.AXIAL, [int(rng.choice(drawn_slices(file)))])
+        for name, file in ((name, labels / (name + ENDING)) for name in chosen)
+    )
+
+
+def scored(session: Session, labels: Path, names: Sequence[str], out: Path) -> Json:
+    """Predict these sessions once; return mean Dice of cord and grey matter."""
+    list(session.predict(list(names), Control()))
+    list(session.export(out, "nifti", "predictions", Control()))
+    found: dict[str, list[float]] = {"cord": [], "grey": []}
+    for name in names:
+        truth = read_volume(labels / (name + ENDING)).data
+        said = read_volume(out / (name + ENDING)).data
+        rows = drawn_slices(labels / (name + ENDING))
+        found["cord"].append(dice(said > 0, truth > 0) or 0.0)
+        found["grey"].append(dice(said[..., rows] == GREY, truth[..., rows] == GREY) or 0.0)
+    return {name: mean(values) for name, values in found.items()}
+
+
+def run(data: Path, request: TrainRequest, out: str, threads: int) -> Json:
+    """Train without the subject `out`, then score its sessions."""
+    every = list(sessions(data))
+    left_out = [name for name in every if subject(name) == out]
+    others = [name for name in every if name not in left_out]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Session.create(Path(folder) / "project", CLASSES) as session,
+    ):
+        labels = write_labels(data, every, Path(folder) / "labels")
+        list(session.add(images(data, others), Control()))
+        slices = annotate(session, labels, others, request.seed)
+        result = {"slices": slices, **trained(session, request, threads)}
+        list(session.add(images(data, left_out), Control()))
+        return result | scored(session, labels, left_out, Path(folder) / "predictions")
+
+
+def row(method: str, results: Sequence[Json]) -> list[str]:
+    """Return a row of the table; spread is over folds and seeds."""
+    cord, grey = ([result[name] for result in results] for name in ("cord", "grey"))
+    numbers = [shown(value) for value in (mean(cord), spread(cord), mean(grey), spread(grey))]
+    steps, peak = (mean([result[name] for result in results]) for name in ("steps", "peak_mb"))
+    return [
+        f"`{method}`",
+        network(results[0]),
+        *numbers,
+        str(len(results)),
+        shown(steps, 0),
+        shown(peak, 0),
+    ]
+
+
+def main() -> None:
+    """Run what is missing and print the table."""
+    parser = options(__doc__, minutes=4.0, seeds=[0])
+    parser.add_argument("--methods", nargs="+", default=[DEFAULT_METHOD, "supervised"])
+    parser.add_argument("--subjects", nargs="+", help="leave out these alone")
+    args = parser.parse_args()
+    data = data_folder(parser, args.data, "spinal_cord")
+    subjects = args.subjects or list(dict.fromkeys(map(subject, sessions(data))))
+    found: dict[str, list[Json]] = {method: [] for method in args.methods}
+    for seed in args.seeds:
+        for out in subjects:
+            for method in args.methods:
+                request = request_of(args, method, seed, {})
+                key = {
+                    "request": request.model_dump(mode="json"),
+                    "out": out,
+                    "threads": args.threads,
+                }
+                one = partial(alone, run, data, request, out, args.threads)
+                result = attempt(FILE, key, one, only_kept=args.table)
+                if result is not None:
+                    found[method].append(result)
+    how = f"{args.steps} steps" if args.steps else f"{args.minutes:g} minutes"
+    print(f"\n{SLICES} slices, {how} on {args.threads} threads, seeds {args.seeds}\n")
+    print(table(HEAD, [row(method, results) for method, results in found.items() if results]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""Replay the loop with an annotator who knows the truth: what to ask for, and the curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sslseg.controller import Controller
+from napari_sslseg.widgets.plots import small, small_plot
+from napari_sslseg.widgets.style import button, hint
+from sslseg.core.catalogue import DEFAULT_METHOD, methods
+from sslseg.core.config import SimulationRequest, TrainRequest
+from sslseg.core.events import Event, SimulationReported
+from sslseg.suggest.strategies import AUTO, STRATEGIES
+
+COLORS = ("#6ea8ff", "#f0a35e", "#4fbf83", "#c58af9", "#ff8f8f", "#d9cf6b", "#6fc3df", "#b9bfc9")
+
+
+class SimulateDialog(QDialog):
+    """Asks what to simulate; emits `decided` with the request."""
+
+    decided = Signal(SimulationRequest)
+
+    def __init__(self, folder: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Simulate")
+        self.labels = QLineEdit(str(folder))
+        self.labels.setToolTip("A folder with one label file per case, named like its image")
+        self.labels.setMinimumWidth(340)
+        self.rounds = _count(6, 1, "How often the annotator labels and the model trains")
+        self.slices = _count(8, 1, "Slices labelled in each round")
+        self.minutes = _minutes(1.0, "How long each round trains")
+        self.last = _minutes(4.0, "How long the last round trains")
+        self.seeds = _count(1, 1, "Repetitions with other random draws; three show what is chance")
+        self.holdout = _count(
+            0,
+            0,
+            "Cases kept out of the simulated project, to be scored on.\n0: on what nobody labelled",
+        )
+        self.strategies = _ticks(
+            ((name, each.summary) for name, each in STRATEGIES.items()), (AUTO, "equal")
+        )
+        self.methods = _ticks(((each.name, each.summary) for each in methods()), (DEFAULT_METHOD,))
+        self._arrange()
+        self.accepted.connect(self._decide)
+
+    def value(self) -> SimulationRequest:
+        """Return what is asked for."""
+        return SimulationRequest(
+            labels=self.labels.text().strip(),
+            rounds=self.rounds.value(),
+            slices=self.slices.value(),
+            strategies=_ticked(self.strategies) or (AUTO,),
+            methods=_ticked(self.methods) or (DEFAULT_METHOD,),
+            seeds=tuple(range(self.seeds.value())),
+            train=TrainRequest(minutes=self.minutes.value()),
+            last_minutes=self.last.value(),
+            holdout=self.holdout.value(),
+        )
+
+    def _arrange(self) -> None:
+        browse = button("…", "Choose the folder")
+        browse.clicked.connect(self._browse)
+        where = QHBoxLayout()
+        where.addWidget(self.labels, 1)
+        where.addWidget(browse)
+        kinds = QDialogButtonBox.StandardButton
+        buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
+        buttons.button(kinds.Ok).setText("Simulate")
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        form = QFormLayout(self)
+        form.addRow("True labels", where)
+        form.addRow("Rounds", self.rounds)
+        form.addRow("Slices a round", self.slices)
+        form.addRow("Minutes a round", self.minutes)
+        form.addRow("Minutes of the last", self.last)
+        form.addRow("Strategies", self.strategies)
+        form.addRow("Methods", self.methods)
+        form.addRow("Repetitions", self.seeds)
+        form.addRow("Cases kept out", self.holdout)
+        form.addRow(
+            hint(
+                "Works on copies; your labels stay as they are. Stop whenever you like: the same "
+                "request goes on where it was."
+            )
+        )
+        form.addRow(buttons)
+
+    def _browse(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "True labels", self.labels.text())
+        if chosen:
+            self.labels.setText(chosen)
+
+    def _decide(self) -> None:
+        self.decided.emit(self.value())
+
+
+class SimulationWidget(QWidget):
+    """Dice against slices and against annotation minutes, an arm a line; hidden before."""
+
+    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._controller = controller
+        self._plots: dict[str, Any] = {}
+        self.lines: dict[str, list[Any]] = {}
+        self.label = QLabel()
+        self.label.setWordWrap(True)
+        self.legend = QLabel()
+        self.legend.setWordWrap(True)
+        self._row = QHBoxLayout()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.label)
+        layout.addLayout(self._row)
+        layout.addWidget(self.legend)
+        controller.told.connect(self._follow)
+        controller.project_changed.connect(self._leave)
+        self._of: Path | None = None
+        self.setVisible(False)
+
+    def _follow(self, event: Event) -> None:
+        if isinstance(event, SimulationReported):
+            self._show(event)
+
+    def _project(self) -> Path | None:
+        store = self._controller.store
+        return None if store is None else store.path
+
+    def _leave(self) -> None:
+        """The curves of one project say nothing of the next."""
+        if self._project() != self._of:
+            self.setVisible(False)
+
+    def _show(self, event: SimulationReported) -> None:
+        self._of = self._project()
+        if not self._plots:
+            self._build()
+        names = list(dict.fromkeys(curve.name for curve in event.curves))
+        colors = {name: COLORS[i % len(COLORS)] for i, name in enumerate(names)}
+        for along, plot in self._plots.items():
+            plot.clear()
+            self.lines[along] = [
+                plot.plot(*_points(getattr(curve, along), curve.dice), **_look(colors[curve.name]))
+                for curve in event.curves
+            ]
+        words = f"Simulated rounds: {event.done} of {event.total}. {event.words}"
+        self.label.setText(small(words))
+        self.legend.setText(" · ".join(small(name, color) for name, color in colors.items()))
+        self.setToolTip(f"As a picture: {event.picture}\nAs numbers: {event.report}")
+        self.setVisible(True)
+
+    def _build(self) -> None:
+        for along, words in (("slices", "labelled slices"), ("minutes", "minutes of labelling")):
+            plot = self._plots[along] = small_plot(self, 130)
+            plot.setYRange(0, 1, padding=0.02)
+            plot.setLabel("bottom", words, color="#a7adb8")
+            self._row.addWidget(plot)
+
+
+def _points(along: tuple[float, ...], dice: tuple[float | None, ...]) -> tuple[list[float], ...]:
+    """Return the x and y of the defined points."""
+    found = [(x, y) for x, y in zip(along, dice, strict=True) if y is not None]
+    return [x for x, _ in found], [y for _, y in found]
+
+
+def _look(color: str) -> dict[str, Any]:
+    return {"pen": color, "symbol": "o", "symbolSize": 5, "symbolBrush": color, "symbolPen": color}
+
+
+def _count(value: int, least: int, tip: str) -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(least, 9999)
+    box.setValue(value)
+    box.setToolTip(tip)
+    return box
+
+
+def _minutes(value: float, tip: str) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(0.01, 24 * 60)
+    box.setSuffix(" min")
+    box.setValue(value)
+    box.setToolTip(tip)
+    return box
+
+
+def _ticks(entries: Iterable[tuple[str, str]], ticked: tuple[str, ...]) -> QListWidget:
+    """Return a list whose entries can be ticked."""
+    chosen = QListWidget()
+    for name, summary in entries:
+        item = QListWidgetItem(f"{name}: {summary}")
+        item.setToolTip(summary)
+        item.setData(Qt.ItemDataRole.UserRole, name)
+        state = Qt.CheckState.Checked if name in ticked else Qt.CheckState.Unchecked
+        item.setCheckState(state)
+        chosen.addItem(item)
+    chosen.setFixedHeight(96)
+    chosen.setToolTip("Each ticked one is tried")
+    return chosen
+
+
+def _ticked(chosen: QListWidget) -> tuple[str, ...]:
+    items = [chosen.item(row) for row in range(chosen.count())]
+    return tuple(
+        item.data(Qt.ItemDataRole.UserRole)
+        for item in items
+        if item.checkState() is Qt.CheckState.Checked
+    )

@@ -1,0 +1,138 @@
+"""BCP: labelled and unlabelled items change boxes in both directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy import ndimage
+from torch import Tensor, nn
+
+from sslseg.core.annotation import IGNORE
+from sslseg.data.batch import Batch
+from sslseg.data.views import CutMix, Views
+from sslseg.losses.masked import supervised
+from sslseg.losses.ramps import Ramp
+from sslseg.methods.base import Method, Networks, SemiSupervisedParams, StepOutput
+from sslseg.methods.shared import ADVANCED
+
+BOX = 2 / 3
+"""Of each side of the patch."""
+
+
+class BcpParams(SemiSupervisedParams):
+    """Parameters of BCP."""
+
+    consistency: float = Field(
+        0.5, ge=0, description="Weight of what the unlabelled volumes teach, at its fullest."
+    )
+    threshold: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="Teacher probability from which its label is believed; 0 is the paper's.",
+        json_schema_extra=ADVANCED,
+    )
+    largest: bool = Field(
+        False,
+        description="Believe only the largest connected piece of each class (the paper's); "
+        "for organs in one piece.",
+        json_schema_extra=ADVANCED,
+    )
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Each labelled item changes a box with an unlabelled one.
+
+    Parameters
+    ----------
+    box : Tensor
+        ``(N, 1, *S)`` bool: what changes places.
+    ours, theirs : Tensor
+        ``(N,)``: which items, on the CPU.
+    """
+
+    box: Tensor
+    ours: Tensor
+    theirs: Tensor
+
+    def __call__(self, t: Tensor) -> Tensor:
+        """Return both mixtures of ``(B, ...)``: ours with their box, then theirs with ours."""
+        box = self.box if t.ndim == self.box.ndim else self.box[:, 0]
+        ours, theirs = t[self.ours], t[self.theirs]
+        return torch.cat([torch.where(box, theirs, ours), torch.where(box, ours, theirs)])
+
+
+class Bcp(Method[BcpParams]):
+    """Bidirectional copy-paste: every training image is half annotated, half pseudo-labelled.
+
+    Bai et al., CVPR 2023 (methods.md D2). First labelled items alone exchange boxes of 2/3 of
+    each side; then labelled and unlabelled items do, both ways: x_a = M l + (1 - M) u,
+    x_b = M u + (1 - M) l, with the EMA teacher's labels where nobody annotated; the loss is CE
+    and Dice with weight 1 on annotated and 1/2 on pseudo-labelled voxels.
+
+    The paper's labelled volumes are dense. With few slices the "labelled region" is the annotated
+    voxels, wherever they land; all others learn from the teacher, those of labelled items too.
+    Voxels where the teacher is unsure, and pieces that are not the largest, are ignored; the
+    paper makes them background.
+    """
+
+    name = "bcp"
+    family = "Consistency"
+    summary = "Pieces of labelled and unlabelled images change places; strong with few labels."
+    source = "Bai et al., CVPR 2023"
+    Params = BcpParams
+
+    def ramps(self) -> dict[str, Ramp]:
+        """Pseudo-labels rise over a fifth of the run once the supervised share is over."""
+        return {"consistency": self.params.rise()}
+
+    def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
+        """Return the terms of annotated and of pseudo-labelled voxels of the mixed items."""
+        if self.params.idle(fraction) or batch.unlabelled == 0:
+            return _among_labelled(batch.head(), views, nets["student"])
+        swap = exchange(batch, views)
+        pseudo = swap(self._pseudo_labels(nets["teacher"], batch))
+        logits, y = nets["student"](swap(batch.x)), swap(batch.y)
+        terms = {"supervised": supervised(logits, y), "consistency": supervised(logits, pseudo)}
+        return StepOutput(terms, logits, y)
+
+    @torch.no_grad()
+    def _pseudo_labels(self, teacher: nn.Module, batch: Batch) -> Tensor:
+        """Return the teacher's labels ``(B, *S)``; IGNORE where unsure or annotated."""
+        sure, label = torch.softmax(teacher(batch.x).float(), dim=1).max(1)
+        believed = (batch.y < 0) & (sure >= self.params.threshold)
+        if self.params.largest:
+            believed &= largest_pieces(label)
+        return torch.where(believed, label, torch.full_like(label, IGNORE))
+
+
+def _among_labelled(items: Batch, views: Views, net: nn.Module) -> StepOutput:
+    """Return the supervised term of labelled items that exchanged boxes with each other."""
+    mix = CutMix(views.box(items.x, BOX, BOX), views.shuffled(len(items.x)))
+    logits, y = net(mix(items.x)), mix(items.y)
+    return StepOutput({"supervised": supervised(logits, y)}, logits, y)
+
+
+def exchange(batch: Batch, views: Views) -> Exchange:
+    """Pair every item of the longer stream with one of the other, each with a box of its own."""
+    pair = torch.arange(max(batch.labelled, batch.unlabelled))
+    ours, theirs = pair % batch.labelled, batch.labelled + pair % batch.unlabelled
+    return Exchange(views.box(batch.x[ours], BOX, BOX), ours, theirs)
+
+
+def largest_pieces(label: Tensor) -> Tensor:
+    """Tell which voxels of ``(B, *S)`` are background or in their class's largest piece.
+
+    Pieces hang together across faces; SciPy finds them on the CPU.
+    """
+    items = label.cpu().numpy()
+    kept = items == 0
+    for item, keep in zip(items, kept, strict=True):
+        for value in np.unique(item[item > 0]):
+            pieces, _ = ndimage.label(item == value)
+            keep |= pieces == np.bincount(pieces[pieces > 0]).argmax()
+    return torch.from_numpy(kept).to(label.device)

@@ -1,0 +1,139 @@
+"""One pre-training on a project: the planner's network learns from all images, without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sslseg.core.catalogue import DEFAULT_PRETRAINING
+from sslseg.core.config import TrainRequest
+from sslseg.core.control import Control
+from sslseg.core.errors import SslsegError
+from sslseg.core.events import Event, RunStarted, Task
+from sslseg.data.preprocessing import load_prepared, prepare_all
+from sslseg.data.project import coverage
+from sslseg.data.sampling import Sampler, TrainingCase
+from sslseg.methods.shared import CriticParams, TrainingParams
+from sslseg.pretraining import find
+from sslseg.pretraining.base import Pretext, PretextParams
+from sslseg.storage.store import ProjectStore
+from sslseg.training import pretrained
+from sslseg.training.device import Device, choose
+from sslseg.training.loop import Job
+from sslseg.training.model import sort_settings
+from sslseg.training.planner import Plan, make_plan
+from sslseg.training.round import new_run, schedule_of
+from sslseg.training.trainer import Trainer
+
+
+@dataclass
+class PretrainingRound:
+    """Everything one pre-training of a project needs; `job` hands it to the loop.
+
+    The plan is made as for a training with the same settings, from the annotations that there
+    are (none: axial slices, or across thick ones), so that its encoder fits the later network.
+
+    Parameters
+    ----------
+    store : ProjectStore
+        Read only.
+    request : TrainRequest
+        What the user asked for; `fresh` says nothing here, since each begins anew.
+    control : Control
+        Stops preparation too.
+
+    Raises
+    ------
+    SslsegError
+        When there is no case, a setting is wrong, or the device is not there.
+    """
+
+    store: ProjectStore
+    request: TrainRequest
+    control: Control
+    run: str = field(init=False)
+    pretext: Pretext[PretextParams] = field(init=False)
+    device: Device = field(init=False)
+    plan: Plan = field(init=False)
+    trainer: Trainer = field(init=False)
+    _images: list[TrainingCase] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Check the request and build the networks; nothing is trained or written yet."""
+        chosen = find(self.request.method or DEFAULT_PRETRAINING)
+        models = (chosen.Params, TrainingParams)
+        params, training = sort_settings(chosen.name, self.request.settings, models)
+        assert isinstance(params, PretextParams)
+        assert isinstance(training, TrainingParams)
+        cases = self.store.cases()
+        if not cases:
+            raise SslsegError(
+                "no images", "at least one case", "Add volumes, then learn from them."
+            )
+        self.device = choose(self.request.device)
+        classes = len(self.store.classes) + 1
+        self.plan = _unlabelled(
+            make_plan(cases, coverage(self.store), classes, self.device, training)
+        )
+        nobody = CriticParams.model_validate({"critic": False})
+        self.pretext = chosen(params, nobody)
+        seed = self.request.seed
+        self.trainer = Trainer(self.pretext, self.plan, self.device, seed, training, nobody)
+        self.run = new_run(pretrained.folder_of(self.store.path), chosen.name)
+
+    def job(self) -> Job:
+        """Return the job for `sslseg.training.loop.train`."""
+        schedule, length = schedule_of(self.request, self.device)
+        return Job(
+            trainer=self.trainer,
+            schedule=schedule,
+            started=RunStarted(
+                run=self.run,
+                task=Task.PRETRAINING,
+                method=self.pretext.name,
+                device=self.device.name,
+                plan=(*self.plan.words, "No label is looked at.", *length),
+                steps=schedule.steps,
+                minutes=schedule.minutes,
+            ),
+            prepare=self._prepare,
+            data=lambda: self,
+            validate=lambda: [],
+            join_held_out=lambda: None,
+            preview=lambda: None,
+            save=self._save,
+        )
+
+    # ---- the loop's data ----
+
+    def changed(self) -> bool:
+        """Strokes say nothing to it."""
+        return False
+
+    def sampler(self) -> Sampler:
+        """Return a sampler over all images."""
+        return Sampler(self._images, self.plan.patches, self.request.seed)
+
+    def _prepare(self) -> Iterator[Event]:
+        cases, spacing = self.store.cases(), self.plan.spacing
+        yield from prepare_all(self.store, cases, spacing, self.control)
+        for record in cases:
+            image = load_prepared(self.store, record, spacing).image
+            self._images.append(TrainingCase(record.name, image, None))
+
+    def _save(self) -> str:
+        facts = pretrained.PretrainedFacts(
+            run=self.run,
+            method=self.pretext.name,
+            network=self.plan.network,
+            step=self.trainer.step_count,
+            request=self.request,
+        )
+        return str(pretrained.save(self.store.path, self.pretext.learnt(self.trainer.nets), facts))
+
+
+def _unlabelled(plan: Plan) -> Plan:
+    """Return the plan with all items of a batch drawn from anywhere."""
+    both = plan.labelled + plan.unlabelled
+    words = (*plan.words[:2], f"Batches of {both} patches of {' x '.join(map(str, plan.patch))}.")
+    return plan.model_copy(update={"labelled": 0, "unlabelled": both, "words": words})

@@ -1,0 +1,40 @@
+"""Who teaches and who is to be learnt about, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from sslseg.core.errors import SslsegError
+from sslseg.data.domains import target_cases
+
+CASES = {"a": "A", "b": "A", "c": "B", "d": "B", "e": "C"}
+
+
+def test_the_target_is_every_domain_without_an_annotation():
+    assert target_cases(CASES, ["a"], "m") == {"c", "d", "e"}
+    assert target_cases(CASES, ["a", "e"], "m") == {"c", "d"}
+
+
+def test_cases_of_which_nobody_said_anything_are_a_domain():
+    assert target_cases({"a": "", "b": "new scanner"}, ["a"], "m") == {"b"}
+    assert target_cases({"a": "", "b": "new scanner"}, ["b"], "m") == {"a"}
+
+
+def test_where_all_are_annotated_the_one_with_most_cases_is_the_source():
+    assert target_cases(CASES, ["a", "b", "c", "e"], "m") == {"c", "d", "e"}
+    assert target_cases(CASES, ["a", "c", "d", "e"], "m") == {"a", "b", "e"}
+
+
+@pytest.mark.parametrize(
+    ("domains", "words"),
+    [
+        ({"a": "", "b": ""}, "a project with no domains for method m"),
+        ({"a": "A", "b": "A"}, "a project with one domain ('A') for method m"),
+        ({}, "a project with no domains for method m"),
+    ],
+)
+def test_one_domain_is_refused_in_words_that_say_what_to_do(domains, words):
+    with pytest.raises(SslsegError, match="at least two domains") as caught:
+        target_cases(domains, [], "m")
+    assert words in str(caught.value)
+    assert "in the worklist or with `sslseg domain`" in str(caught.value)
