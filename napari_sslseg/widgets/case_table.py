@@ -136,8 +136,8 @@ class CaseTable(QTableWidget):
         self.menu.popup(event.globalPos())
 
     def sizeHint(self) -> QSize:
-        """Ask for a few rows only; the dock gives what is left."""
-        return QSize(300, 120)
+        """Ask for the least only; the dock gives what is left."""
+        return QSize(300, self.minimumHeight())
 
     def _choose(self, row: int, _column: int) -> None:
         if len(self.selected()) < 2:

@@ -78,7 +78,7 @@ class CorrectionsWidget(QWidget):
     def _build(self) -> None:
         import pyqtgraph
 
-        self.plot = small_plot(self, 84)
+        self.plot = small_plot(self, 64)
         self.plot.setYRange(0, 1, padding=0.06)
         self._scatter = pyqtgraph.ScatterPlotItem(
             size=8, pen=pyqtgraph.mkPen(COLOR), hoverable=True, tip=_tip

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pyqtgraph
 
 
-def small_plot(parent: QWidget, height: int = 96) -> pyqtgraph.PlotWidget:
+def small_plot(parent: QWidget, height: int = 88) -> pyqtgraph.PlotWidget:
     """Return an empty plot without menus, as high as told, in pixels."""
     import pyqtgraph
 
@@ -21,6 +21,7 @@ def small_plot(parent: QWidget, height: int = 96) -> pyqtgraph.PlotWidget:
     plot.setMouseEnabled(x=False, y=False)
     plot.hideButtons()
     plot.getAxis("left").setWidth(30)
+    plot.getAxis("bottom").setHeight(18)
     for axis in ("left", "bottom"):
         plot.getAxis(axis).setTextPen("#a7adb8")
         plot.getAxis(axis).setPen("#5a606b")

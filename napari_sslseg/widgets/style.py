@@ -51,6 +51,7 @@ def hint(text: str = "", parent: QWidget | None = None) -> QLabel:
     label.setObjectName("hint")
     label.setWordWrap(True)
     label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+    label.setMinimumHeight(1)  # else Qt keeps room for lines of a narrower column
     return label
 
 

@@ -50,8 +50,8 @@ class SuggestionList(QListWidget):
             super().keyPressEvent(event)
 
     def sizeHint(self) -> QSize:
-        """Ask for two suggestions only; the dock gives what is left."""
-        return QSize(300, 2 * SIZE + 12)
+        """Ask for the least only; the dock gives what is left."""
+        return QSize(300, self.minimumHeight())
 
     def set_value(self, suggestions: tuple[Suggestion, ...]) -> None:
         """Show these suggestions."""
