@@ -18,6 +18,7 @@ from cli_worlds import write_ellipsoids
 
 from sslseg import cli, window
 from sslseg.methods import find
+from sslseg.suggest.strategies import ADDITIONS, STRATEGIES
 
 
 class Outcome(NamedTuple):
@@ -212,12 +213,19 @@ def test_suggest_after_training(world):
     assert len(found) == 5
     assert all(set(s) == {"case", "plane", "slice", "score", "reason"} for s in found)
     assert [s["score"] for s in found] == sorted((s["score"] for s in found), reverse=True)
+    assert done("suggest", world.project, "--strategy", "core-set+cost", "--json").json
     annotated = {("case_0", 6), ("case_0", 8), ("case_1", 7), ("case_1", 10)}
     axial = {(s["case"], s["slice"]) for s in found if s["plane"] == "axial"}
     assert not axial & annotated
     text = done("suggest", world.project, "--count", 1).out
     assert found[0]["case"] in text
     assert found[0]["reason"] in text
+
+
+def test_suggest_lists_every_strategy_in_its_help():
+    told = " ".join(done("suggest", "--help").out.split())
+    assert all(f"{name}:" in told for name in STRATEGIES)
+    assert all(f"+{name}:" in told for name in ADDITIONS)
 
 
 def test_suggest_refuses_an_unknown_strategy(world):

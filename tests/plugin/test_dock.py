@@ -111,7 +111,7 @@ def test_learning_from_images_first_shows_progress_and_keeps_the_predictions(
     dock = labelling
     train_to_the_end(qtbot, dock)
     qtbot.waitUntil(dock.train.train_button.isEnabled, timeout=5000)
-    fresh = set(dock.controller._fresh)
+    fresh = set(dock.controller._fresh._cases)
     runner.steps = 10_000
     press(qtbot, dock, "pretrain")
     qtbot.waitUntil(lambda: dock.train.plan.text() == "No label is looked at.", timeout=5000)
