@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sslseg import demo
+from sslseg.core.catalogue import DEFAULT_METHOD
 from sslseg.storage.samples import sample_images
 from sslseg.storage.store import ProjectStore
 from sslseg.training.model import load_facts
@@ -35,7 +36,7 @@ def test_headless_demo_tells_the_story_and_leaves_masks_and_pictures(tmp_path: P
     assert imageio.imread(drawn[0]).shape == (5 * 64, 5 * (3 * 56 + 2), 3)
     told = "\n".join(story)
     assert "8 cases, 6 slices labelled" in told
-    assert "Training mean-teacher on" in told
+    assert f"Training {DEFAULT_METHOD} on" in told
     assert told.count("Label next: sample_") == 3
     with ProjectStore.open(tmp_path / "project", read_only=True) as store:
         assert len(store.slices()) == 6, "the model must not write annotations"

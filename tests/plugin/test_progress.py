@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 
 from napari_sslseg.widgets.simulate import SimulateDialog
 from sslseg.core.annotation import SliceKey, SliceState
+from sslseg.core.catalogue import DEFAULT_METHOD
 from sslseg.core.events import CommandDone, RunFinished, Simulate, Validated
 from sslseg.core.geometry import Plane, take_slice
 from sslseg.storage.seen import keep_seen, seen
@@ -252,7 +253,7 @@ def test_a_simulation_is_asked_for_and_its_curves_are_shown(labelling, qtbot, ru
     assert list(second[1]) == pytest.approx([0.2, 0.4, 0.6])
     assert list(dock.simulation.lines["minutes"][0].getData()[0]) == [1.5, 3.0, 4.5]
     assert "6 of 6" in dock.simulation.label.text()
-    assert "mean-teacher, equal" in dock.simulation.legend.text()
+    assert f"{DEFAULT_METHOD}, equal" in dock.simulation.legend.text()
     assert dock.train.train_button.isEnabled()
 
 

@@ -97,7 +97,7 @@ def test_a_training_begins_from_it_and_goes_on_from_itself(session):
     assert facts.pretrained == started.run
     again = began(session, request(settings=settings))
     assert f"Goes on from run {first.run}." in again.plan
-    other = began(session, request(method="co-training", settings=settings))
+    other = began(session, request(method="mean-teacher", settings=settings))
     assert "Starts from the encoder pre-trained by masked reconstruction." in other.plan
     fresh = began(session, request(settings=settings, fresh=True))
     assert "Starts from the encoder pre-trained by masked reconstruction." in fresh.plan
@@ -121,7 +121,7 @@ def test_it_can_be_declined(session):
 def test_weights_are_those_that_were_learnt(session):
     paint(session.store, "a", [2, 5])
     run = pretrain(session)[0].run
-    current = Round(session.store, request(), Control(), lambda *_: None)
+    current = Round(session.store, request(method="mean-teacher"), Control(), lambda *_: None)
     before = current.trainer.nets["student"].encoder.state_dict()["levels.0.conv.unit0.conv.weight"]
     fresh = before.clone()
     current.job()
