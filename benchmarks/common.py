@@ -45,11 +45,16 @@ def request_of(
 
 
 def settings_of(pairs: Iterable[str]) -> dict[str, Scalar]:
-    """Return ``key=value`` texts as a mapping with typed values."""
-    return {
-        key: json.loads(value) if value[0] in "-.0123456789tf" else value
-        for key, value in (pair.split("=", 1) for pair in pairs)
-    }
+    """Return ``key=value`` texts as a mapping with typed values; "3d" is no number."""
+    return {key: _typed(value) for key, value in (pair.split("=", 1) for pair in pairs)}
+
+
+def _typed(value: str) -> Scalar:
+    try:
+        found: Scalar = json.loads(value)
+    except json.JSONDecodeError:
+        return value
+    return found
 
 
 def data_folder(parser: argparse.ArgumentParser, given: str | None, name: str) -> Path:
