@@ -104,7 +104,7 @@ def test_predicting_along_the_way_changes_nothing(name, dims, weight):
     for _ in range(2):
         quiet.step(sampler, LATE)
         watched.step(sampler, LATE)
-        watched.predictor().plane(image(), 1, 3, Control())
+        watched.predictor().planes(image(), [(1, 3)], Control())
     quiet.step(sampler, LATE)
     watched.step(sampler, LATE)
     assert same(quiet.state(), watched.state())

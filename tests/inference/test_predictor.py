@@ -70,10 +70,33 @@ def test_a_plane_is_the_volumes_slice(axis, plane):
     judge = predictor(axis, Middle())
     whole = judge.volume(volume, Control())
     for index in (0, 5, volume.shape[plane] - 1):
-        alone, cut = judge.plane(volume, plane, index, Control()), whole.slice(plane, index)
+        alone, cut = judge.planes(volume, [(plane, index)], Control())[0], whole.slice(plane, index)
         assert np.allclose(alone.probability, cut.probability, atol=1e-5)
         assert np.allclose(alone.entropy, cut.entropy, atol=1e-5)
         assert np.allclose(alone.confidence, cut.confidence, atol=1e-5)
+
+
+def test_many_planes_are_the_volumes_slices_and_cost_no_more_than_it(axis):
+    volume = image(0, (10, 12, 8))
+    judge = predictor(axis, Middle())
+    whole = judge.volume(volume, Control())
+    windows: list[int] = []
+
+    def counted(x):
+        windows.append(len(x))
+        return judge.members(x)
+
+    watched = replace(judge, members=counted)
+    watched.volume(volume, Control())
+    once, windows[:] = sum(windows), []
+    wanted = [(1, index) for index in range(12)]
+    found = watched.planes(volume, wanted, Control())
+    assert sum(windows) <= once
+    for (plane, index), maps in zip(wanted, found, strict=True):
+        cut = whole.slice(plane, index)
+        assert np.allclose(maps.probability, cut.probability, atol=1e-5)
+        assert np.allclose(maps.confidence, cut.confidence, atol=1e-5)
+    assert watched.planes(volume, [], Control()) == []
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -83,7 +106,9 @@ def test_a_plane_is_the_volumes_slice_with_a_network(dims, shape):
     volume = image(0, shape)
     whole = judge.volume(volume, Control())
     assert np.allclose(
-        judge.plane(volume, 1, 1, Control()).probability, whole.probability[:, :, 1], atol=1e-5
+        judge.planes(volume, [(1, 1)], Control())[0].probability,
+        whole.probability[:, :, 1],
+        atol=1e-5,
     )
 
 

@@ -388,3 +388,17 @@ def test_slow_previews_become_rare(make_job, clock):
     found = Counter(kinds(train(job, Control())))
     assert found["PredictionReady"] >= 2
     assert 10 * (found["PredictionReady"] - 1) <= 600 * loop.PREVIEW_SHARE + 10
+
+
+def test_slow_validations_leave_the_time_to_training(make_job, clock):
+    job = make_job(minutes=4.0, seconds=0.5)
+    seconds = []
+
+    def validate():
+        clock.now += 20.0
+        seconds.append(20.0)
+        return [VALIDATED]
+
+    list(train(replace(job, validate=validate), Control()))
+    # the first, one at most in each 200 s after it, one before the join, the last
+    assert 3 <= len(seconds) <= 4

@@ -96,14 +96,41 @@ class Predictor:
         with features.watching():
             return self.volume(image, control, features), features
 
-    def plane(
+    def planes(
+        self,
+        image: npt.NDArray[np.float16],
+        wanted: Sequence[tuple[int, int]],
+        control: Control,
+    ) -> list[Maps]:
+        """Return the maps of some slices, ``(C, H, W)`` and ``(H, W)`` each, as `volume` would.
+
+        Parameters
+        ----------
+        image : ndarray of float16
+            ``(X, Y, Z)``.
+        wanted : sequence of (int, int)
+            Axis and number of each slice. A network of slices reads those of its axis alone, one of
+            boxes a single slice's box alone; for anything else the volume is predicted, once.
+
+        Raises
+        ------
+        Cancelled
+            When the control asks for it.
+        """
+        if not wanted:
+            return []
+        if all(axis == self.axis for axis, _ in wanted):
+            together = self._slices(image, [index for _, index in wanted], control)
+            return [together.at(row) for row in range(len(wanted))]
+        if self.axis is None and len(wanted) == 1:
+            return [self._box_around(image, *wanted[0], control)]
+        whole = self.volume(image, control)
+        return [whole.slice(axis, index) for axis, index in wanted]
+
+    def _box_around(
         self, image: npt.NDArray[np.float16], axis: int, index: int, control: Control
     ) -> Maps:
-        """Return the maps of one slice, ``(C, H, W)`` and ``(H, W)``, as `volume` would."""
-        if axis == self.axis:
-            return self._slices(image, [index], control).at(0)
-        if self.axis is not None:
-            return self.volume(image, control).slice(axis, index)
+        """Return the maps of a slice from one layer of windows around it."""
         reach = self.patch[axis]
         start = min(max(0, index - reach // 2), max(0, image.shape[axis] - reach))
         window: list[slice] = [slice(None)] * 3

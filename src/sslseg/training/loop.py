@@ -37,7 +37,8 @@ STEPS_BEFORE_PREVIEW, LONGEST_WAIT_SECONDS = 25, 12.0
 VALIDATIONS = 10
 REFIT_FROM = 0.6
 """Done share of the run from which the held-out slices are learnt from too."""
-VALIDATION_SECONDS = 4.0
+VALIDATION_SECONDS, VALIDATION_SHARE = 4.0, 0.1
+"""Shortest wait between validations, and the most of the run's time that they may take."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,9 @@ def _step(job: Job, sampler: Sampler, fraction: float, threads: Threads | None) 
 def _along_the_way(job: Job, clock: _Clock, pace: _Pace) -> Iterator[Event]:
     """Validate, show and save when it is time."""
     if clock.due("validate", pace.validate):
+        began = time.monotonic()
         yield from job.validate()
+        pace.validate = max(pace.validate, (time.monotonic() - began) / VALIDATION_SHARE)
         clock.done("validate")
     if _worth_seeing(job, clock) and clock.due("preview", pace.preview):
         began = time.monotonic()

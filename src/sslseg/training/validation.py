@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from sslseg.core.control import Control
 from sslseg.core.prediction import CriticHealth
 from sslseg.data.project import HeldOutSlice
 from sslseg.data.sampling import Sampler
+from sslseg.inference.maps import Maps
 from sslseg.inference.predictor import Predictor
 from sslseg.losses.adversarial import soften
 from sslseg.losses.masked import annotated, one_hot
@@ -53,17 +55,43 @@ def slice_dice(
 
     Pooling (sums before the ratio) keeps a slice with a sliver of a class from deciding the mean.
     """
-    counts = np.zeros((len(slices), 3, classes - 1))
-    for held, row in zip(slices, counts, strict=True):
-        maps = predictor.plane(held.case.image, held.plane.axis, held.index, control)
-        known = held.truth != IGNORE
-        found, truth = maps.probability.argmax(0)[known], held.truth[known]
-        for value in range(1, classes):
-            both, said, there = (found == value) & (truth == value), found == value, truth == value
-            row[:, value - 1] = both.sum(), said.sum() + there.sum(), there.sum()
+    cases = [list(mine) for _, mine in groupby(slices, lambda held: held.case.name)]
+    counts = np.array(
+        [
+            _overlaps(maps.probability.argmax(0), held.truth, classes)
+            for mine in cases
+            for held, maps in zip(mine, _predicted(predictor, mine, control), strict=True)
+        ]
+    )
     total = counts.sum(0)
     without = tuple(_mean(_pooled(total - row)) for row in counts)
     return SliceDice(_pooled(total), _mean(_pooled(total)), without)
+
+
+def _predicted(
+    predictor: Predictor, slices: Sequence[HeldOutSlice], control: Control
+) -> list[Maps]:
+    """Return the maps of slices of one case."""
+    wanted = [(held.plane.axis, held.index) for held in slices]
+    return predictor.planes(slices[0].case.image, wanted, control)
+
+
+def _overlaps(
+    found: npt.NDArray[np.int64], truth: npt.NDArray[np.int16], classes: int
+) -> npt.NDArray[np.float64]:
+    """Return overlap, size and presence of each class on a slice ``(H, W)``, ``(3, C - 1)``."""
+    known = truth != IGNORE
+    said = [found[known] == value for value in range(1, classes)]
+    there = [truth[known] == value for value in range(1, classes)]
+    pairs = list(zip(said, there, strict=True))
+    return np.array(
+        [
+            [(s & t).sum() for s, t in pairs],
+            [s.sum() + t.sum() for s, t in pairs],
+            [t.sum() for t in there],
+        ],
+        float,
+    )
 
 
 def _pooled(counts: npt.NDArray[np.float64]) -> list[float | None]:
