@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 Labels = npt.NDArray[np.uint8]
 Image = npt.NDArray[np.float32]
@@ -126,7 +125,9 @@ def _scale(images: Sequence[Image]) -> tuple[float, float]:
 
 def _flow(before: Image, after: Image) -> Image:
     """Return ``(2, H, W)``: how far from each voxel of `after` its like lies in `before`."""
-    from skimage.registration import optical_flow_tvl1  # 0.3 s, and not needed for a start
+    # Here and below, not above: 0.3 s that the viewer's start would wait for.
+    from scipy import ndimage
+    from skimage.registration import optical_flow_tvl1
 
     step = -(-max(before.shape) // SIDE)
     if min(before.shape) < 2 * step:
@@ -143,6 +144,8 @@ def _flow(before: Image, after: Image) -> Image:
 
 def _warped(members: Image, flow: Image) -> Image:
     """Return ``(C, H, W)`` memberships taken from where `flow` points to."""
+    from scipy import ndimage
+
     places = np.indices(flow.shape[1:], np.float32) + flow
     moved = [ndimage.map_coordinates(part, places, order=1, mode="nearest") for part in members]
     return np.stack(moved)
