@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import Json, data_folder, once
-from twelve_of_110 import ENDING, annotate
+from hippocampus import ENDING, annotate
 
 from sslseg.core.catalogue import pretraining_methods
 from sslseg.core.config import DeviceChoice, TrainRequest

@@ -55,9 +55,11 @@ def confidence_colormap(threshold: float) -> Colormap:
 
 
 def contrast_limits(data: Array) -> tuple[float, float]:
-    """Return the 0.5th and 99.5th percentile of an image, from at most a million voxels."""
+    """Return the 0.5th and 99.5th percentile of the finite voxels, from at most a million."""
     step = max(1, round((data.size / 1e6) ** (1 / 3)))
-    low, high = np.nanpercentile(np.asarray(data[::step, ::step, ::step], np.float32), (0.5, 99.5))
+    some = np.asarray(data[::step, ::step, ::step], np.float32)
+    finite = some[np.isfinite(some)]
+    low, high = np.percentile(finite, (0.5, 99.5)) if finite.size else (0.0, 1.0)
     return (float(low), float(high) if high > low else float(low) + 1.0)
 
 
@@ -191,7 +193,7 @@ class CaseLayers:
         active = layers.selection.active
         layers.insert(index, layer)
         self._layers[name] = layer
-        if active is not None:
+        if active is not None and active in layers:
             layers.selection.active = active
 
     def _drop(self, name: str) -> None:

@@ -372,8 +372,12 @@ def test_volumes_of_any_spacing_shape_and_orientation_train_together(session, tm
 
 @pytest.mark.parametrize(
     "damage",
-    [lambda d: np.full_like(d, np.nan), lambda d: np.full_like(d, 3.0), lambda d: d * 1e30],
-    ids=["not a number", "constant", "huge"],
+    [
+        lambda d: np.where(np.arange(d.size).reshape(d.shape) > 0, np.nan, d),
+        lambda d: np.full_like(d, 3.0),
+        lambda d: d * 1e30,
+    ],
+    ids=["all but one not a number", "constant", "huge"],
 )
 def test_any_intensities_train(session, tmp_path, damage):
     data = damage(np.random.default_rng(0).normal(size=SHAPE).astype(np.float32))
@@ -469,3 +473,20 @@ def test_supervised_is_not_compared_with_itself(session):
     paint(session.store, "a", (2, 5, 9))
     with pytest.raises(SslsegError, match="baseline for supervised"):
         run(session, request(baseline=True, method="supervised"))
+
+
+def test_a_damaged_newest_run_gives_way_to_the_one_before(session):
+    paint(session.store, "a", [2, 5])
+    run(session, request(method="supervised"))
+    before, _ = load_facts_and_tensors(session.store.path)
+    run(session, request(method="mean-teacher"))
+    newest, oldest = runs(session.store.path)
+    assert oldest.name == before.run
+    for file in newest.glob("checkpoint-*.safetensors"):
+        file.write_bytes(file.read_bytes()[:-1] + b"?")
+    facts, _ = load_facts_and_tensors(session.store.path)
+    assert facts.run == oldest.name
+    for file in oldest.glob("checkpoint-*.safetensors"):
+        file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pytest.raises(SslsegError, match="only damaged checkpoints"):
+        load_facts_and_tensors(session.store.path)

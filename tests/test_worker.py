@@ -19,8 +19,11 @@ from sslseg.core.events import (
     COMMAND,
     EVENT,
     CommandDone,
+    FinishReason,
     Open,
+    Predict,
     Pretrain,
+    RunFinished,
     ShowCase,
     Simulate,
     SimulationReported,
@@ -216,3 +219,18 @@ def test_the_end_of_the_pipe_ends_a_worker_that_hangs(tmp_path):
         assert process.wait(10) == 1
         assert time.monotonic() - began < 5
         assert b"in hang" in process.stderr.read()
+
+
+@pytest.mark.parametrize(("steps", "follows"), [(0, []), (3, [Predict(), Suggest()])])
+def test_predictions_follow_only_a_run_that_learnt_something(steps, follows):
+    class Learnt:
+        def train(self, request, control):
+            reason = FinishReason.STOPPED if steps == 0 else FinishReason.COMPLETED
+            yield RunFinished(run="r", reason=reason, step=steps, seconds=1.0)
+
+    queued, control = [], Control()
+    control.show("a")
+    desk = Desk(lambda project: Learnt(), queued.append)
+    list(desk(Open(project="p"), control))
+    assert len(list(desk(TRAIN, control))) == 1
+    assert queued == follows

@@ -33,6 +33,7 @@ from sslseg.core.events import (
     Open,
     Predict,
     Pretrain,
+    RunFinished,
     ShowCase,
     Simulate,
     Stop,
@@ -108,8 +109,11 @@ class Desk:
                 self._project = Path(project)
                 self._session = self._open_session(self._project)
             case Train(request=request):
-                yield from self._opened().train(request, control)
-                if self._afterwards is not None and control.shown is not None:
+                learnt = False
+                for event in self._opened().train(request, control):
+                    learnt |= isinstance(event, RunFinished) and event.step > 0
+                    yield event
+                if learnt and self._afterwards is not None and control.shown is not None:
                     self._afterwards(Predict())
                     self._afterwards(Suggest())
             case Pretrain(request=request):

@@ -169,6 +169,14 @@ def test_contrast_of_a_constant_volume_is_a_range():
     assert low < high
 
 
+def test_contrast_looks_past_voxels_that_are_no_numbers():
+    image = np.full((6, 6, 6), np.nan, np.float32)
+    assert contrast_limits(image) == (0.0, 1.0)
+    image[0] = np.inf
+    image[1], image[2] = 3, 5
+    assert contrast_limits(image) == (3.0, 5.0)
+
+
 # ---- curves, form, words ----
 
 

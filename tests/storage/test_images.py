@@ -293,6 +293,12 @@ def test_labels_on_another_grid_are_refused(tmp_path: Path) -> None:
             read_labels(path, wrong, Reorientation())
 
 
+def test_an_image_of_no_number_at_all_is_refused(tmp_path: Path) -> None:
+    nothing = save(tmp_path / "nan.nii.gz", np.full((4, 5, 6), np.nan, np.float32))
+    with pytest.raises(SslsegError, match=r"no finite voxel in .*nan\.nii\.gz"):
+        describe(nothing)
+
+
 def test_a_changed_source_is_not_written_upon(tmp_path: Path) -> None:
     source = write_nifti(tmp_path / "a.nii.gz")
     record = describe(source)

@@ -98,6 +98,12 @@ def describe(path: Path, volume: Volume | None = None) -> CaseRecord:
         As `read_volume`.
     """
     volume = volume or read_volume(path)
+    if not np.isfinite(volume.data).any():
+        raise SslsegError(
+            f"no finite voxel in {path}",
+            "an image with intensities that are numbers",
+            "Open it in another viewer, or export it again from its source.",
+        )
     return CaseRecord(
         name=case_name(path),
         source=str(path.absolute()),

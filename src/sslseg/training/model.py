@@ -129,8 +129,25 @@ def load_facts(project: Path) -> ModelFacts | None:
 
 
 def load_facts_and_tensors(project: Path) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
-    """Return the newest checkpoint of the newest run that verifies, or None."""
-    return next((found for found in map(_read, serving(project)) if found is not None), None)
+    """Return the newest checkpoint of the newest run that verifies, or None.
+
+    Raises
+    ------
+    SslsegError
+        When there are runs, but every one is damaged: what is wrong with the newest.
+    """
+    problem: SslsegError | None = None
+    for folder in serving(project):
+        try:
+            found = _read(folder)
+        except SslsegError as error:
+            problem = problem or error
+            continue
+        if found is not None:
+            return found
+    if problem is not None:
+        raise problem
+    return None
 
 
 def _read(folder: Path) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
