@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -32,6 +33,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if NO_SCREEN and "make_napari_viewer" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.skip(reason="needs a screen: run under xvfb-run"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_collections() -> None:
+    """Spare the collector what lives for ever: a viewer's fixture runs it eight times a test."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
