@@ -174,6 +174,7 @@ class CaseView:
     def close(self) -> None:
         """Release the case and stop listening to the viewer."""
         self.release()
+        self.layers.forget()
         self.slices.close()
 
     def _follow_slice(self) -> None:

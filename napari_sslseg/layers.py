@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap, ensure_colormap
+from napari.utils.notifications import show_info
+from qtpy.QtCore import QTimer
 
 from sslseg.core.annotation import BACKGROUND, UNPAINTED
 from sslseg.core.geometry import Array
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 ORDER = ("image", "uncertainty", "confidence", "prediction", "annotation")
 """Bottom to top."""
+
+NEEDED = ("image", "annotation")
+"""A case cannot be worked on without these, so whoever bins one gets it back."""
 
 BACKGROUND_COLOR = "#9e9e9e"
 UNITS = ("mm", "mm", "mm")
@@ -77,6 +83,7 @@ class CaseLayers:
         self._classes: tuple[ClassLabel, ...] = ()
         self._threshold = 0.5
         self._shown = {"prediction": True, "uncertainty": False, "confidence": False}
+        viewer.layers.events.removed.connect(self._binned)
 
     @property
     def annotation(self) -> Labels:
@@ -123,7 +130,8 @@ class CaseLayers:
     def activate_brush(self, value: int | None = None) -> None:
         """Make the annotation layer active and its brush ready, with class `value` if given."""
         layer = self.annotation
-        self._viewer.layers.selection.active = layer
+        if layer in self._viewer.layers:  # if not, it is about to be put back
+            self._viewer.layers.selection.active = layer
         if layer.editable:
             layer.mode = "paint"
         if value is not None:
@@ -161,6 +169,11 @@ class CaseLayers:
         for name in list(self._layers):
             self._drop(name)
 
+    def forget(self) -> None:
+        """Leave the layers to the viewer, whose window may be gone already."""
+        self._viewer.layers.events.removed.disconnect(self._binned)
+        self._layers.clear()
+
     def _grid(self) -> dict[str, Any]:
         return {"scale": self._spacing, "units": UNITS}
 
@@ -195,6 +208,24 @@ class CaseLayers:
         self._layers[name] = layer
         if active is not None and active in layers:
             layers.selection.active = active
+
+    def _binned(self, event: Any) -> None:
+        """Someone else took a layer out: put it back if needed, else make a new one when due."""
+        name = next((n for n, layer in self._layers.items() if layer is event.value), None)
+        if name in NEEDED:
+            QTimer.singleShot(0, partial(self._put_back, name, event.value))
+        elif name is not None:
+            del self._layers[name]
+
+    def _put_back(self, name: str, layer: Layer) -> None:
+        """Show a layer again, unless its case is gone by now; nothing on it was lost."""
+        if self._layers.get(name) is not layer or layer in self._viewer.layers:
+            return
+        del self._layers[name]
+        self._add(name, layer)
+        if name == "annotation":
+            self.activate_brush()
+        show_info(f"The {name} layer belongs to the case on the screen and was put back.")
 
     def _drop(self, name: str) -> None:
         layer = self._layers.pop(name)

@@ -338,7 +338,8 @@ def test_light_commands_load_no_torch():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent differently there")
-def test_interrupt_keeps_what_was_learnt(world):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_keeps_what_was_learnt(world, number):
     argv = [sys.executable, "-m", "sslseg.cli", "train", str(world.project)]
     options = ["--minutes", "5", "--device", "cpu", "--json"]
     with subprocess.Popen(
@@ -349,7 +350,7 @@ def test_interrupt_keeps_what_was_learnt(world):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     ) as child:
         next(line for line in child.stderr if line.startswith("Step 1,"))
-        child.send_signal(signal.SIGINT)  # once: the second would end it without a result
+        child.send_signal(number)  # once: the second would end it without a result
         child.stderr.read()
         found = json.loads(child.stdout.read())
     assert child.returncode == 0

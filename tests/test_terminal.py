@@ -102,6 +102,15 @@ def test_table_shows_undefined_values_as_dashes():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent differently there")
+def test_a_polite_request_to_end_stops_too():
+    before = signal.getsignal(signal.SIGTERM)
+    with stoppable() as control:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert control.stopped
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent differently there")
 def test_first_interrupt_stops_and_the_second_ends():
     before = signal.getsignal(signal.SIGINT)
     with stoppable() as control:

@@ -22,7 +22,7 @@ from napari_sslseg.controller import Controller
 from napari_sslseg.layers import BACKGROUND_COLOR
 from napari_sslseg.widgets.guard import guarded
 from napari_sslseg.widgets.style import Pill, button, chip_sheet
-from sslseg.core.annotation import BACKGROUND, SliceState
+from sslseg.core.annotation import BACKGROUND, UNPAINTED, SliceState
 from sslseg.core.geometry import Plane
 from sslseg.suggest.propagation import REACH
 
@@ -207,9 +207,13 @@ class AnnotateWidget(QWidget):
     def _follow_selected(self, event: object = None) -> None:
         if self._controller.view.case is None:
             return
-        chip = self._group.button(self._controller.view.layers.annotation.selected_label)
+        layer = self._controller.view.layers.annotation
+        chip = self._group.button(layer.selected_label)
         if chip is not None:
             chip.setChecked(True)
+        elif layer.selected_label != UNPAINTED and self._group.checkedId() > 0:
+            show_info(f"{layer.selected_label} is no class of this project; + adds one.")
+            layer.selected_label = self._group.checkedId()
 
     def _refresh(self) -> None:
         view = self._controller.view

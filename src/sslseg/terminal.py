@@ -185,20 +185,29 @@ class Follower:
 
 @contextmanager
 def stoppable() -> Iterator[Control]:
-    """Give a control that the first Ctrl-C stops; the second ends the program at once."""
+    """Give a control that the first Ctrl-C stops; the second ends the program at once.
+
+    SIGTERM, by which servers and batch systems end what runs too long, stops it likewise.
+    """
     control = Control()
+    at_once: dict[signal.Signals, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+    }
 
     def stop(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for each, handler in at_once.items():
+            signal.signal(each, handler)
         # not sys.stderr: the signal may come while a line is being written to it
         os.write(2, b"\nStopping after this step; press Ctrl-C again to end at once.\n")
         control.stop()
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = {each: signal.signal(each, stop) for each in at_once}
     try:
         yield control
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def table(rows: dict[str, dict[str, dict[str, float | None]]]) -> str:

@@ -285,3 +285,42 @@ def test_a_project_that_is_open_elsewhere_can_only_be_looked_at(dock, project, q
     assert dock.controller.view.state is SliceState.COMPLETE
     dock.controller.view.slices.go_to(Plane.AXIAL, 9)
     assert dock.controller.view.state is SliceState.NONE
+
+
+@pytest.mark.parametrize("name", ["annotation", "image"])
+def test_a_layer_that_is_thrown_away_comes_back_with_all_strokes(
+    labelling, layer, qtbot, same, on_disk, name
+):
+    viewer = labelling._viewer
+    stroke(labelling, layer)
+    qtbot.waitUntil(lambda: on_disk().any(), timeout=1000)
+    painted = layer.data.copy()
+    viewer.layers.remove(viewer.layers[name])
+    labelling.annotate.choose(2)
+    qtbot.waitUntil(lambda: name in viewer.layers, timeout=1000)
+    assert [found.name for found in viewer.layers] == ["image", "annotation"]
+    assert np.array_equal(viewer.layers["annotation"].data, painted)
+    stroke(labelling, viewer.layers["annotation"], z=MIDDLE + 1)
+    qtbot.waitUntil(lambda: on_disk()[..., MIDDLE + 1].any(), timeout=1000)
+    assert same()
+    labelling.show_case("ben")
+    assert [found.name for found in viewer.layers] == ["image", "annotation"]
+
+
+def test_layers_that_were_let_go_stay_away(labelling, qtbot):
+    viewer = labelling._viewer
+    labelling.controller.view.close()
+    viewer.layers.clear()
+    qtbot.wait(50)
+    assert not viewer.layers
+
+
+def test_a_label_that_is_no_class_cannot_be_painted(labelling, layer, qtbot, on_disk):
+    labelling.annotate.choose(2)
+    layer.selected_label = 3  # napari's own "new" button does this
+    assert layer.selected_label == 2
+    stroke(labelling, layer)
+    qtbot.waitUntil(lambda: on_disk().any(), timeout=1000)
+    assert set(np.unique(on_disk())) == {0, 2}
+    layer.selected_label = 0
+    assert layer.selected_label == 0, "unpainting goes on as napari does it"
