@@ -62,6 +62,7 @@ class SegmentationDock(QWidget):
         shortcuts.bind([viewer], self._handlers)
         self.controller.case_changed.connect(self._bind_layers)
         self.controller.predicted.connect(self._bind_layers)
+        self.controller.view.layers.binned.connect(self._restore_soon)
         self._end_with_application()
 
     # ---- for scripts and tests ----
@@ -167,6 +168,14 @@ class SegmentationDock(QWidget):
             self.controller.view.flush()
             QTimer.singleShot(0, self._shut_if_closed)
         return super().eventFilter(watched, event)
+
+    def _restore_soon(self) -> None:
+        QTimer.singleShot(0, self._restore_layers)
+
+    def _restore_layers(self) -> None:
+        """Give back layers that were thrown away, but not those of a viewer that closes."""
+        if self._window is not None and self._window.isVisible():
+            self.controller.view.layers.restore()
 
     def _shut_if_closed(self) -> None:
         if self._window is not None and not self._window.isVisible():

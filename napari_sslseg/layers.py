@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap, ensure_colormap
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QTimer
+from psygnal import Signal
 
 from sslseg.core.annotation import BACKGROUND, UNPAINTED
 from sslseg.core.geometry import Array
@@ -73,8 +72,11 @@ class CaseLayers:
     """Creates, refreshes and removes the layers of one case.
 
     The annotation layer's array is set once, at creation. A case that follows gets a new layer,
-    so no undo step of one case can write into another.
+    so no undo step of one case can write into another. Emits `binned` when someone took a layer out
+    of the viewer that the case needs.
     """
+
+    binned = Signal()
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
@@ -209,23 +211,27 @@ class CaseLayers:
         if active is not None and active in layers:
             layers.selection.active = active
 
+    def restore(self) -> None:
+        """Put back the layers that a case cannot be worked on without; nothing on them was lost."""
+        gone = [
+            name
+            for name in NEEDED
+            if name in self._layers and self._layers[name] not in self._viewer.layers
+        ]
+        for name in gone:
+            self._add(name, self._layers.pop(name))
+        if "annotation" in gone:
+            self.activate_brush()
+        if gone:
+            show_info(f"The {' and '.join(gone)} of the case on the screen were put back.")
+
     def _binned(self, event: Any) -> None:
-        """Someone else took a layer out: put it back if needed, else make a new one when due."""
+        """Someone else took a layer out: one of the model's is made anew when it is due."""
         name = next((n for n, layer in self._layers.items() if layer is event.value), None)
         if name in NEEDED:
-            QTimer.singleShot(0, partial(self._put_back, name, event.value))
+            self.binned.emit()
         elif name is not None:
             del self._layers[name]
-
-    def _put_back(self, name: str, layer: Layer) -> None:
-        """Show a layer again, unless its case is gone by now; nothing on it was lost."""
-        if self._layers.get(name) is not layer or layer in self._viewer.layers:
-            return
-        del self._layers[name]
-        self._add(name, layer)
-        if name == "annotation":
-            self.activate_brush()
-        show_info(f"The {name} layer belongs to the case on the screen and was put back.")
 
     def _drop(self, name: str) -> None:
         layer = self._layers.pop(name)

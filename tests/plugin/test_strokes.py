@@ -287,17 +287,18 @@ def test_a_project_that_is_open_elsewhere_can_only_be_looked_at(dock, project, q
     assert dock.controller.view.state is SliceState.NONE
 
 
-@pytest.mark.parametrize("name", ["annotation", "image"])
+@pytest.mark.parametrize("names", [["annotation"], ["image"], ["annotation", "image"]])
 def test_a_layer_that_is_thrown_away_comes_back_with_all_strokes(
-    labelling, layer, qtbot, same, on_disk, name
+    labelling, layer, qtbot, same, on_disk, names
 ):
     viewer = labelling._viewer
     stroke(labelling, layer)
     qtbot.waitUntil(lambda: on_disk().any(), timeout=1000)
     painted = layer.data.copy()
-    viewer.layers.remove(viewer.layers[name])
+    for name in names:
+        viewer.layers.remove(viewer.layers[name])
     labelling.annotate.choose(2)
-    qtbot.waitUntil(lambda: name in viewer.layers, timeout=1000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=1000)
     assert [found.name for found in viewer.layers] == ["image", "annotation"]
     assert np.array_equal(viewer.layers["annotation"].data, painted)
     stroke(labelling, viewer.layers["annotation"], z=MIDDLE + 1)
