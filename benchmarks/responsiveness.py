@@ -7,6 +7,9 @@ real window, first with an idle worker, then while it trains on all the cores th
 timer of 10 ms tells by how much it came too late. A second, read-only connection to the project's
 database tells when a stroke was committed: the first revision that it sees after the press whose
 labels are those on the screen at the release of the mouse.
+
+Without a graphics card OpenGL is drawn by the processor, and each repaint of anything costs time
+in proportion to the window's size: hence --size, by default as napari opens its window.
 """
 
 from __future__ import annotations
@@ -222,12 +225,13 @@ def painted(hand: Hand, project: Path, seconds: float) -> Json:
     return {"slip_ms": spread(late), "saved_ms": spread(watch.delays(hand.strokes))}
 
 
-def run(data: Path, seconds: float) -> Json:
+def run(data: Path, seconds: float, size: tuple[int, int] | None) -> Json:
     """Paint beside an idle worker, then beside a training one."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         project = Path(folder) / "project"
         window.make_project(project, data)
-        with window.opened(project) as (viewer, dock):
+        with window.opened(project, size) as (viewer, dock):
+            shown = viewer.window.geometry()[2:]
             dock.controller.view.slices.set_plane(Plane.CORONAL)
             hand = Hand(viewer, dock)
             window.run_for(SETTLE_S)
@@ -247,7 +251,13 @@ def run(data: Path, seconds: float) -> Json:
         }
         for what in LIMITS
     }
-    return {"idle": idle, "training": training, "training / idle": ratios}
+    return {"window": shown, "idle": idle, "training": training, "training / idle": ratios}
+
+
+def sides(text: str) -> tuple[int, int]:
+    """Read width and height, such as "1600x1000"."""
+    width, height = map(int, text.split("x"))
+    return width, height
 
 
 def main() -> None:
@@ -255,10 +265,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data")
     parser.add_argument("--seconds", type=float, default=60.0, help="of painting, each time")
+    parser.add_argument("--size", type=sides, help="of the window, such as 1600x1000")
     args = parser.parse_args()
     data = data_folder(parser, args.data, "hippocampus")
-    key = {"seconds": args.seconds, "worker_threads": thread_count()}
-    result = once("responsiveness.jsonl", key, partial(run, data, args.seconds))
+    key = {"seconds": args.seconds, "size": args.size, "worker_threads": thread_count()}
+    result = once("responsiveness.jsonl", key, partial(run, data, args.seconds, args.size))
+    print(f"window {result['window'][0]} x {result['window'][1]}")
     for what, limit in LIMITS.items():
         for state in ("idle", "training"):
             p50, p99, worst = (result[state][what][part] for part in ("p50", "p99", "max"))

@@ -20,7 +20,6 @@ from napari_sslseg.__main__ import start
 from napari_sslseg._dock import SegmentationDock
 from sslseg.core.events import CommandDone, Event, RunFinished
 
-SIZE = (1600, 1000)
 CASES = 20
 PATIENCE_S = 300
 
@@ -58,11 +57,21 @@ def copied(template: Path, name: str) -> Path:
 
 
 @contextmanager
-def opened(project: Path) -> Iterator[tuple[napari.Viewer, SegmentationDock]]:
-    """Show a window with the project open in the dock and its worker ready; close it after."""
+def opened(
+    project: Path, size: tuple[int, int] | None = None
+) -> Iterator[tuple[napari.Viewer, SegmentationDock]]:
+    """Show a window with the project open in the dock and its worker ready; close it after.
+
+    Parameters
+    ----------
+    project : Path
+    size : tuple of int, optional
+        Width and height; by default as napari opens it.
+    """
     viewer, dock = start(project)
     try:
-        viewer.window.resize(*SIZE)
+        if size is not None:
+            viewer.window.resize(*size)
         wait_for(dock, lambda event: done(event, "suggest"))
         yield viewer, dock
     finally:

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sslseg.controller import Controller
+from napari_sslseg.widgets.activity import activity_bar
 from napari_sslseg.widgets.corrections import CorrectionsWidget
 from napari_sslseg.widgets.curves import CurvesWidget
 from napari_sslseg.widgets.guard import guarded
@@ -207,7 +208,7 @@ class TrainWidget(QWidget):
         self._began = True
         self._shown_at = -SHOWN_EVERY
         self._doing = event.task.capitalize()
-        self._bar = progress(total=100, desc=f"{self._doing} {event.method}")
+        self._bar = activity_bar(f"{self._doing} {event.method}")
         self._show(0.0, f"{self._doing}: first steps")
 
     def _step(self, event: StepReported) -> None:

@@ -8,6 +8,7 @@ from fake_engine import ball_labels
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 
+from napari_sslseg.widgets.activity import activity_bar
 from napari_sslseg.widgets.simulate import SimulateDialog
 from sslseg.core.annotation import SliceKey, SliceState
 from sslseg.core.catalogue import DEFAULT_METHOD
@@ -266,3 +267,14 @@ def test_a_simulation_can_be_stopped(labelling, qtbot, runner, tmp_path):
     qtbot.waitUntil(lambda: not dock.controller.awaits("simulate"), timeout=5000)
     assert "simulation ended" in dock.train.bar.format()
     assert dock.findChild(QPushButton, "simulate").isEnabled()
+
+
+def test_napari_s_spinner_does_not_have_the_window_composed_33_times_a_second(labelling, qtbot):
+    bar = activity_bar("training")
+    try:
+        window = labelling.controller.view.layers._viewer.window._qt_window
+        movies = [m for m in (label.movie() for label in window.findChildren(QLabel)) if m]
+        assert movies
+        assert all(movie.speed() <= 10 for movie in movies)
+    finally:
+        bar.close()
