@@ -138,7 +138,7 @@ class Controller:
             self.show_case(first)
             self.send(Suggest(count=SUGGESTIONS))
         if store.read_only:
-            show_warning("This project is open elsewhere, so it can be looked at but not changed.")
+            show_warning(f"{store.refusal()} Until then it can be looked at but not changed.")
 
     def close_project(self) -> None:
         """Write what is not written and close the store; SslsegError if it cannot be written."""
@@ -385,7 +385,7 @@ class Controller:
             raise SslsegError(
                 "strokes that could not be written yet",
                 "room and permission in the project folder",
-                "Free some space; the strokes stay on the screen until then.",
+                "Mend what the message before says; the strokes stay on the screen until then.",
             )
 
     def _look_at_status(self) -> None:

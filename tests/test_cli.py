@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from cli_worlds import write_ellipsoids
 
-from sslseg import cli, window
+from sslseg import cli, terminal, window
 from sslseg.methods import find
+from sslseg.storage.arrays import latest_prediction, load_info
 from sslseg.suggest.strategies import ADDITIONS, STRATEGIES
 
 
@@ -222,6 +223,19 @@ def test_suggest_after_training(world):
     assert found[0]["reason"] in text
 
 
+def test_suggest_lets_the_newest_model_look_first(world):
+    run_name = done("train", world.project, "--steps", 1, "--device", "cpu", "--json").json["run"]
+
+    def seen() -> list[str]:
+        folders = [latest_prediction(world.project, f"case_{n}") for n in range(4)]
+        return [load_info(folder).run for folder in folders if folder is not None]
+
+    done("suggest", world.project, "--strategy", "equal")
+    assert run_name not in seen(), "equal slices need no model"
+    done("suggest", world.project, "--count", 3)
+    assert seen() == [run_name] * 4
+
+
 def test_suggest_lists_every_strategy_in_its_help():
     told = " ".join(done("suggest", "--help").out.split())
     assert all(f"{name}:" in told for name in STRATEGIES)
@@ -303,7 +317,7 @@ def test_an_unforeseen_error_is_one_line_and_a_log(monkeypatch, tmp_path):
 
     log = tmp_path / "log.txt"
     monkeypatch.setattr(cli, "known_methods", broken)
-    monkeypatch.setattr(cli, "new_log", lambda: log)
+    monkeypatch.setattr(terminal, "new_log", lambda: log)
     refused(run("methods"), "RuntimeError: surprise", str(log))
     assert "in two lines" in log.read_text()
 

@@ -156,6 +156,22 @@ def test_labels_without_a_class_are_refused(session, tmp_path):
     assert session.store.slices() == ()
 
 
+def test_a_painted_value_without_a_class_is_refused_and_changes_nothing(session):
+    labels = np.zeros((SHAPE[0], SHAPE[2]), np.uint8)
+    labels[1, 1], labels[2, 2] = BACKGROUND, 9
+    with pytest.raises(SslsegError, match=r"label values \[9\] in coronal slice 3 of case a"):
+        session.store.save_slices("a", CORONAL, {3: (labels, SliceState.PARTIAL)})
+    assert session.store.slices() == ()
+
+
+def test_the_plan_says_when_nothing_is_held_out(session):
+    for count, slices in enumerate(([2, 4, 5], [6])):
+        paint(session.store, "a", slices)
+        (start,) = of(RunStarted, run(session))
+        said = any("no Dice is measured" in words for words in start.plan)
+        assert said == (count == 0)
+
+
 def test_one_bad_file_adds_nothing(session, tmp_path):
     bad = tmp_path / "bad.nii.gz"
     bad.write_bytes(b"not an image")
@@ -181,6 +197,16 @@ def test_wrong_settings_are_refused_before_anything_is_written(session, settings
     with pytest.raises(SslsegError, match=r"widht|width"):
         run(session, request(settings=settings))
     assert not (session.store.path / "runs").exists()
+
+
+def test_who_may_not_write_hears_it_before_the_first_step(session):
+    paint(session.store, "a", [3])
+    (session.store.path / "runs").write_bytes(b"")  # no run can have a folder in there
+    events = run(session)
+    assert not of(StepReported, events)
+    (end,) = of(RunFinished, events)
+    assert end.reason is FinishReason.FAILED
+    assert "while making the folder" in end.message
 
 
 def test_same_seed_and_steps_give_the_same_bits(make_session):

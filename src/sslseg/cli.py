@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import runpy
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,11 +36,10 @@ from sslseg.options import (
     request_of,
     settings_of,
 )
-from sslseg.runner.launch import new_log
 from sslseg.runner.perform import plain_words
 from sslseg.storage.store import ProjectStore
 from sslseg.suggest.strategies import AUTO
-from sslseg.terminal import Follower, described, pretraining_help, stoppable, table
+from sslseg.terminal import Follower, described, kept_in_log, pretraining_help, stoppable, table
 from sslseg.window import open_window
 
 if TYPE_CHECKING:
@@ -199,8 +197,9 @@ def suggest(
     strategy: Strategy = AUTO,
     as_json: Json = False,
 ) -> None:
-    """Say which slices to label next, best first, and why."""
-    with _opened(project, read_only=True) as session:
+    """Say which slices to label next, best first, and why; the newest model looks first."""
+    with _opened(project, read_only=True) as session, stoppable() as control:
+        _follower().follow(session.catch_up(strategy, control))
         found = session.suggest(count, strategy)
     lines = [f"{s.case}  {s.plane} {s.slice}  {s.score:.3f}  {s.reason}" for s in found]
     _result([s.model_dump(mode="json", exclude={"box"}) for s in found], "\n".join(lines), as_json)
@@ -351,7 +350,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (Cancelled, KeyboardInterrupt, typer.Abort):
         status = _refuse("Stopped; what was finished before is kept.")
     except Exception as error:  # noqa: BLE001 - the end of the process: one line, the rest in a log
-        status = _refuse(plain_words(error) + _kept_in_log())
+        status = _refuse(plain_words(error) + kept_in_log())
     sys.exit(1 if status else 0)
 
 
@@ -362,14 +361,6 @@ def _refuse(line: str) -> int:
 
 def _usage_words(error: Exception) -> str:
     return str(getattr(error, "format_message", lambda: error)())
-
-
-def _kept_in_log() -> str:
-    log = new_log()
-    if log is None:
-        return ""
-    log.write_text(traceback.format_exc(), encoding="utf-8")
-    return f" Details: {log}"
 
 
 def _result(value: Any, text: str, as_json: bool) -> None:

@@ -18,7 +18,7 @@ from sslseg.core.config import DeviceChoice, TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import Compared, Event, PredictionReady, Progress
-from sslseg.core.geometry import Array, Plane, take_slice
+from sslseg.core.geometry import Plane, take_slice
 from sslseg.core.prediction import CriticHealth, Prediction, PredictionInfo
 from sslseg.core.suggestion import Suggestion
 from sslseg.core.volume import CaseRecord
@@ -32,9 +32,11 @@ from sslseg.methods import find
 from sslseg.storage import arrays
 from sslseg.storage.images import describe, label_files, read_labels
 from sslseg.storage.naming import domain_name
+from sslseg.storage.revisions import refuse_unknown
 from sslseg.storage.store import ProjectStore
 from sslseg.suggest.acquisition import slice_scores
 from sslseg.suggest.selection import rank
+from sslseg.suggest.strategies import strategy_named
 from sslseg.suggest.views import CaseView, annotated_slices
 from sslseg.training import loop, model
 from sslseg.training.baseline import baseline_of, watched
@@ -127,7 +129,7 @@ class Session:
         """
         record = self.store.case(case)
         labels = read_labels(file, record.geometry, record.reorientation)
-        self._refuse_unknown_classes(file, labels)
+        refuse_unknown(labels, self.store.classes, str(file))
         chosen_plane = plane or Plane.AXIAL
         count = record.geometry.slices(chosen_plane)
         wanted = list(dict.fromkeys(slices)) or list(range(count))
@@ -144,17 +146,6 @@ class Session:
         }
         self.store.save_slices(case, chosen_plane, found, author=f"file {file.name}")
         return len(found)
-
-    def _refuse_unknown_classes(self, file: Path, labels: Array) -> None:
-        known = {label.value for label in self.store.classes}
-        unknown = sorted({int(value) for value in np.unique(labels)} - known - {0})
-        if unknown:
-            names = ", ".join(f"{label.value} {label.name}" for label in self.store.classes)
-            raise SslsegError(
-                f"label values {unknown} in {file}",
-                f"0 and the project's classes ({names})",
-                "Add the missing classes to the project, or relabel the file.",
-            )
 
     # ---- training and prediction ----
 
@@ -293,6 +284,25 @@ class Session:
             features=np.array(record.features) if record.features else None,
             critic=arrays.load_info(folder).critic if folder else CriticHealth(),
         )
+
+    def catch_up(self, strategy: str, control: Control) -> Iterator[Event]:
+        """Predict the cases that a strategy needs and that the newest model has not seen.
+
+        Raises
+        ------
+        SslsegError
+            For an unknown strategy, or when a prediction cannot be made or kept.
+        Cancelled
+            When the control asks for it; predictions already made stay.
+        """
+        run = next(model.serving(self.store.path), None)
+        if run is None or strategy_named(strategy).score is None:
+            return
+        names = [record.name for record in self.store.cases()]
+        folders = {name: arrays.latest_prediction(self.store.path, name) for name in names}
+        unseen = [n for n, f in folders.items() if f is None or arrays.load_info(f).run != run.name]
+        if unseen:
+            yield from self.predict(unseen, control)
 
     def evaluate(self, labels: Path, cases: Sequence[str] = ()) -> dict[str, Any]:
         """Compare predictions with true labels.

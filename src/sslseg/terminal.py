@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from sslseg.core.events import (
     StepReported,
     Validated,
 )
+from sslseg.runner.launch import new_log
 
 SPARSE_SECONDS = 10.0
 WIDTH = 100
@@ -208,6 +210,15 @@ def stoppable() -> Iterator[Control]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def kept_in_log() -> str:
+    """Write the traceback of the error at hand to a log; return where it is, in words."""
+    log = new_log()
+    if log is None:
+        return ""
+    log.write_text(traceback.format_exc(), encoding="utf-8")
+    return f" Details: {log}"
 
 
 def table(rows: dict[str, dict[str, dict[str, float | None]]]) -> str:

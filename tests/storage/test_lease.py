@@ -1,5 +1,6 @@
 """One writer at a time, whoever dies."""
 
+import errno
 import json
 import os
 import socket
@@ -97,7 +98,7 @@ def test_reading_never_writes(project: ProjectStore) -> None:
     with ProjectStore.open(project.path, read_only=True) as store:
         assert store.annotation("head").labels.any()
         assert store.read_only
-        with pytest.raises(SslsegError, match="open for reading only"):
+        with pytest.raises(SslsegError, match="opened for reading only"):
             save(store)
     assert {path: path.stat().st_mtime_ns for path in project.path.iterdir()} == before
 
@@ -184,3 +185,26 @@ def test_the_lease_says_who_and_since_when(tmp_path: Path) -> None:
     assert facts["host"] == socket.gethostname()
     assert lease.holder.words().startswith(f"{facts['user']} on {facts['host']} (process")
     lease.release()
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
+def test_a_folder_without_permission_is_not_said_to_be_open_elsewhere(
+    project: ProjectStore, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    project.close()
+    real = os.open
+
+    def refuse(path: Path, flags: int, *args: int) -> int:
+        if Path(path).name == LEASE:
+            raise OSError(code, os.strerror(code))
+        return real(path, flags, *args)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with ProjectStore.open(project.path) as store:
+        assert store.read_only
+        with pytest.raises(SslsegError) as caught:
+            save(store)
+        assert str(caught.value) == str(store.refusal())
+    assert "cannot be written to" in str(caught.value)
+    assert "permission" in caught.value.todo
+    assert "Close it" not in str(caught.value)

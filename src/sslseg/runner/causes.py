@@ -52,5 +52,6 @@ def obituary(cause: str, log: Path | None) -> str:
     where = f" Log: {log}" if log else ""
     return (
         f"The background process ended unexpectedly. {cause} "
-        f"Your labels and the last checkpoint are kept; try again to go on.{where}"
+        "Your labels are kept, and of a training what it had learnt by its last checkpoint, "
+        f"one a minute; try again to go on.{where}"
     )

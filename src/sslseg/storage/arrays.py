@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,6 +24,7 @@ import numpy as np
 from sslseg.core.errors import SslsegError
 from sslseg.core.geometry import Array
 from sslseg.core.prediction import Prediction, PredictionInfo
+from sslseg.storage.remedy import remedy
 
 FACTS = "prediction.json"
 SCORES = "slices.npz"
@@ -56,11 +58,12 @@ def write_atomic(path: Path, data: bytes) -> None:
             os.close(descriptor)
         publish(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong first is what matters
+            temporary.unlink()
         raise SslsegError(
             f"'{error.strerror or error}' while writing {path}",
             f"{len(data)} bytes of room and permission to write in {path.parent}",
-            "Free some space or choose another folder; what was there before is unchanged.",
+            f"{remedy(error)}; what was there before is unchanged.",
         ) from error
 
 
@@ -90,7 +93,7 @@ def make_folder(path: Path) -> Path:
         raise SslsegError(
             f"'{error.strerror or error}' while making the folder {path}",
             "a place where a folder can be made",
-            "Choose another folder.",
+            f"{remedy(error)}, or choose another folder.",
         ) from error
     return path
 
@@ -165,7 +168,7 @@ def save_prediction(project: Path, prediction: Prediction, scores: Mapping[str, 
         raise SslsegError(
             f"'{error.strerror or error}' while writing the prediction of {info.case}",
             f"room and permission to write in {folder.parent}",
-            "Free some space and predict again.",
+            f"{remedy(error)}, then predict again.",
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -22,6 +22,7 @@ from sslseg.storage.formats import (
     spatial_shape,
     unreadable,
 )
+from sslseg.storage.remedy import remedy
 
 _DETACHED = re.compile(rb"^\s*(?:data ?file|ElementDataFile)\s*[:=]\s*(.+?)\s*$", re.I | re.M)
 _DTYPES = {
@@ -117,7 +118,7 @@ def write(path: Path, array: Array, like: Path) -> None:
         raise SslsegError(
             f"a failure while writing {path}",
             f"room and permission to write in {path.parent}",
-            "Free some space or choose another folder.",
+            f"{remedy(error)}, or choose another folder.",
         ) from error
 
 

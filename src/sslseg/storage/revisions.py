@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sslseg.core.annotation import SliceKey, SliceRecord, SliceState
+from sslseg.core.annotation import BACKGROUND, SliceKey, SliceRecord, SliceState
 from sslseg.core.errors import SslsegError
-from sslseg.core.geometry import Geometry, Plane
+from sslseg.core.geometry import Array, Geometry, Plane
+from sslseg.core.volume import ClassLabel
 from sslseg.storage.packing import checksum, pack, unpack
 from sslseg.storage.split import hold_out
 
@@ -103,8 +104,20 @@ def last_good(
     return None
 
 
-def check(labels: Labels, geometry: Geometry, key: SliceKey) -> None:
-    """Refuse labels that do not fit their slice, before anything is written."""
+def refuse_unknown(labels: Array, classes: Sequence[ClassLabel], where: str) -> None:
+    """Raise SslsegError where labels hold a value that is neither 0 nor that of a class."""
+    unknown = sorted(set(np.unique(labels).tolist()) - {label.value for label in classes} - {0})
+    if unknown:
+        names = ", ".join(f"{label.value} {label.name}" for label in classes)
+        raise SslsegError(
+            f"label values {unknown} in {where}",
+            f"0 and the project's classes ({names})",
+            "Add the missing classes to the project, or correct the labels.",
+        )
+
+
+def check(labels: Labels, geometry: Geometry, key: SliceKey, classes: Sequence[ClassLabel]) -> None:
+    """Refuse labels that do not fit their slice or the classes, before anything is written."""
     if not 0 <= key.index < geometry.slices(key.plane):
         raise SslsegError(
             f"{key.plane.value} slice {key.index} of case {key.case}",
@@ -118,6 +131,8 @@ def check(labels: Labels, geometry: Geometry, key: SliceKey) -> None:
             f"uint8 labels of shape {geometry.slice_shape(key.plane)}",
             "Choose labels that were made on this image; nothing was changed.",
         )
+    where = f"{key.plane.value} slice {key.index} of case {key.case}"
+    refuse_unknown(np.where(labels == BACKGROUND, 0, labels), classes, where)
 
 
 def _fix_split(db: sqlite3.Connection, key: SliceKey) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from sslseg.core.errors import SslsegError
 from sslseg.core.volume import ClassLabel
 from sslseg.storage.arrays import publish
+from sslseg.storage.remedy import remedy
 
 DATABASE = "project.sqlite"
 VERSION = 1
@@ -172,7 +173,7 @@ def reported(project: Path) -> Iterator[None]:
         raise SslsegError(
             f"'{error}' from the project file in {project}",
             "room, permission and a moment without another writer",
-            "Free some space or close the other program, then try again; nothing was changed.",
+            f"{remedy(error)}, then try again; nothing was changed.",
         ) from error
     except sqlite3.DatabaseError as error:
         raise _damaged(project, error) from error

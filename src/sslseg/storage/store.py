@@ -23,6 +23,7 @@ from sslseg.storage import revisions, schema
 from sslseg.storage.arrays import make_folder
 from sslseg.storage.lease import Lease, LeaseHolder, acquire, user_name
 from sslseg.storage.naming import check_case_name, domain_name, new_class
+from sslseg.storage.remedy import FORBIDDEN
 
 
 class ProjectStore:
@@ -39,9 +40,12 @@ class ProjectStore:
         connection: sqlite3.Connection,
         lease: Lease | None,
         held: LeaseHolder | None,
+        *,
+        only_read: bool,
     ) -> None:
         self.path = path
         self.lease_holder = held
+        self._only_read = only_read
         self._connection = connection
         self._lease = lease
         self._lock = threading.RLock()
@@ -75,8 +79,8 @@ class ProjectStore:
         path : Path
             The folder.
         read_only : bool
-            Never write. Where another process holds the lease the store is read-only in any
-            case; `read_only` and `lease_holder` tell.
+            Never write. Where another process holds the lease, or the folder cannot be written
+            to, the store is read-only in any case; `refusal` says why.
 
         Raises
         ------
@@ -92,7 +96,8 @@ class ProjectStore:
             if lease:
                 lease.release()
             raise
-        return cls(path, connection, lease, taken if isinstance(taken, LeaseHolder) else None)
+        held = taken if isinstance(taken, LeaseHolder) else None
+        return cls(path, connection, lease, held, only_read=read_only)
 
     def close(self) -> None:
         """Close the file and give the lease back; closing twice does nothing."""
@@ -109,8 +114,28 @@ class ProjectStore:
 
     @property
     def read_only(self) -> bool:
-        """Whether this process may not write, because it did not ask or another holds the lease."""
+        """Whether this process may not write; `refusal` says why."""
         return self._lease is None
+
+    def refusal(self) -> SslsegError:
+        """Return why this process may not write, and what to do about it."""
+        if self.lease_holder:
+            return SslsegError(
+                f"a project that {self.lease_holder.words()} has open for writing",
+                "to be the only one who writes to it",
+                "Close it there, then open it here again.",
+            )
+        if self._only_read:
+            return SslsegError(
+                f"a project that was opened for reading only, {self.path}",
+                "one that was opened for writing",
+                "Open it again.",
+            )
+        return SslsegError(
+            f"a project folder that cannot be written to, {self.path}",
+            "permission to write in it",
+            f"{FORBIDDEN}, then open it again.",
+        )
 
     # ---- classes and cases ----
 
@@ -255,13 +280,13 @@ class ProjectStore:
         SslsegError
             If labels do not fit, the store is read-only or the disk is full; nothing is changed.
         """
-        geometry = self.case(case).geometry
+        geometry, classes = self.case(case).geometry, self.classes
         now, author = time.time(), author or user_name()
         with self._writing() as db:
             for index in sorted(slices):
                 labels, state = slices[index]
                 key = SliceKey(case=case, plane=plane, index=index)
-                revisions.check(labels, geometry, key)
+                revisions.check(labels, geometry, key, classes)
                 record = SliceRecord(
                     key=key, state=state, revision=0, time=now, author=author, model=model
                 )
@@ -354,16 +379,7 @@ class ProjectStore:
             self._lease = taken if isinstance(taken, Lease) else None
             self.lease_holder = taken if isinstance(taken, LeaseHolder) else None
         if self._lease is None:
-            raise self._refused()
-
-    def _refused(self) -> SslsegError:
-        if self.lease_holder:
-            got = f"a project that {self.lease_holder.words()} has open for writing"
-        else:
-            got = f"a project that is open for reading only, {self.path}"
-        return SslsegError(
-            got, "to be the only one who writes to it", "Close it there, then open it here again."
-        )
+            raise self.refusal()
 
     def _relative(self, source: str) -> str:
         """Return a source relative to the project; as it is where it lies on another drive."""

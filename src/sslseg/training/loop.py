@@ -127,8 +127,8 @@ def train(job: Job, control: Control) -> Iterator[Event]:
     except Diverged:
         reason, worth_keeping = FinishReason.FAILED, False
         message = (
-            "The loss was not finite for 20 steps in a row. The last checkpoint is kept. "
-            "Train again with a smaller learning_rate."
+            "The loss was not finite for 20 steps in a row. What was learnt by the last "
+            "checkpoint, one a minute, is kept. Train again with a smaller learning_rate."
         )
     except Exception:  # a bug or exhausted memory: a minute's learning must not go with it
         _rescue(job)

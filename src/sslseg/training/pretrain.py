@@ -16,6 +16,7 @@ from sslseg.data.sampling import Sampler, TrainingCase
 from sslseg.methods.shared import CriticParams, TrainingParams
 from sslseg.pretraining import find
 from sslseg.pretraining.base import Pretext, PretextParams
+from sslseg.storage.arrays import make_folder
 from sslseg.storage.store import ProjectStore
 from sslseg.training import pretrained
 from sslseg.training.device import Device, choose
@@ -115,6 +116,7 @@ class PretrainingRound:
         return Sampler(self._images, self.plan.patches, self.request.seed)
 
     def _prepare(self) -> Iterator[Event]:
+        make_folder(pretrained.folder_of(self.store.path) / self.run)  # at once, as in `Round`
         cases, spacing = self.store.cases(), self.plan.spacing
         yield from prepare_all(self.store, cases, spacing, self.control)
         for record in cases:

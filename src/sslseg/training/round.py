@@ -28,7 +28,7 @@ from sslseg.inference.predictor import Predictor
 from sslseg.methods import find
 from sslseg.methods.base import Method, MethodParams
 from sslseg.methods.shared import TrainingParams
-from sslseg.storage.arrays import write_atomic
+from sslseg.storage.arrays import make_folder, write_atomic
 from sslseg.storage.store import ProjectStore
 from sslseg.training import model, pretrained
 from sslseg.training.device import Device, choose
@@ -39,6 +39,9 @@ from sslseg.training.trainer import Trainer
 from sslseg.training.validation import critic_health, slice_dice
 
 NOTHING_BEFORE = "Starts anew: no earlier run of this method and shape."
+NOTHING_HELD_OUT = (
+    "No slice is held out yet, so no Dice is measured; from the fourth labelled slice on some are."
+)
 UNFIT = "What was pre-trained does not fit this network, so it is not used."
 
 Preview = Callable[[Trainer, model.ModelFacts], PredictionReady | None]
@@ -119,6 +122,8 @@ class Round:
                 *words,
                 f"{held} held-out slices judge the first {REFIT_FROM:.0%}, then teach.",
             )
+        elif self.trainer.training.validation:
+            words = (*words, NOTHING_HELD_OUT)
         words = (*words, *self._beginning())
         schedule, length = schedule_of(self.request, self.device)
         return Job(
@@ -204,6 +209,9 @@ class Round:
     # ---- along the way ----
 
     def _prepare(self) -> Iterator[Event]:
+        # at once: whoever may not write here should hear it before the training, not after
+        folder = make_folder(self.store.path / "runs" / self.run)
+        write_atomic(folder / "run.json", self.request.model_dump_json(indent=1).encode())
         yield from prepare_all(self.store, self.store.cases(), self.plan.spacing, self.control)
         self._data = ProjectData(
             self.store,
@@ -274,11 +282,7 @@ class Round:
 
     def _save(self) -> str:
         folder = self.store.path / "runs" / self.run
-        first = not folder.exists()
-        path = model.save(folder, self.trainer, self.facts())
-        if first:
-            write_atomic(folder / "run.json", self.request.model_dump_json(indent=1).encode())
-        return str(path)
+        return str(model.save(folder, self.trainer, self.facts()))
 
 
 def required(params: TrainingParams, method: type[Method[MethodParams]]) -> TrainingParams:
