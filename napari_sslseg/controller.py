@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_error, show_info, show_warning
 from psygnal import Signal
 
+from napari_sslseg.adding import Adding
 from napari_sslseg.background import Background
 from napari_sslseg.bridge import Bridge
 from napari_sslseg.case_view import CaseView
 from napari_sslseg.corrections import Corrections
 from napari_sslseg.freshness import Freshness
+from napari_sslseg.guide import Guide
 from napari_sslseg.labels_adapter import Slices
-from napari_sslseg.reading import describer, fits, good_annotation
+from napari_sslseg.reading import fits, good_annotation
 from napari_sslseg.suggestions import SuggestionQueue, key_of
 from napari_sslseg.summaries import Worklist, read_facts
-from sslseg.core.annotation import SliceKey, SliceState
+from sslseg.core.annotation import SliceKey
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import (
     Command,
@@ -44,7 +46,6 @@ from sslseg.core.events import (
 from sslseg.core.geometry import Plane
 from sslseg.core.prediction import Prediction
 from sslseg.core.suggestion import Suggestion
-from sslseg.core.volume import CaseRecord
 from sslseg.runner import ProcessRunner, Runner, RunnerState, RunnerStatus
 from sslseg.storage import arrays
 from sslseg.storage.store import ProjectStore
@@ -54,9 +55,6 @@ if TYPE_CHECKING:
 
 DONE = "done_cases"
 """Project setting: names of the cases that the user has checked."""
-
-LISTING_S = 1.0
-"""Seconds between two refreshes of the worklist while many volumes are added."""
 
 SUGGESTIONS = 12
 """How many slices are asked for at a time."""
@@ -84,8 +82,10 @@ class Controller:
         self.view.failed.connect(self.report)
         self.worklist = Worklist()
         self.queue = SuggestionQueue()
+        self._guide = Guide(self.view, self.queue)
         self.background = Background(self.report)
         self.corrections = Corrections(self.background)
+        self._adding = Adding(self.background, self.report, self._list_cases)
         self.store: ProjectStore | None = None
         self.saved_at: float | None = None
         self._runner = make_runner()
@@ -95,7 +95,6 @@ class Controller:
         self._fresh = Freshness()
         self._asked: Counter[str] = Counter()
         self._known = +self._asked
-        self._listed_at = 0.0
         self._run_words = ""
         self.closed = False
 
@@ -155,8 +154,7 @@ class Controller:
     def add_images(self, paths: Sequence[Path]) -> None:
         """Read image files or DICOM folders beside the window, and add them as cases."""
         if self.store is not None:
-            for path in paths:
-                self.background.submit(describer(path), self._add_case, self._add_failed)
+            self._adding.add(self.store, paths)
 
     def add_class(self, name: str) -> None:
         """Add a class to the project."""
@@ -209,9 +207,7 @@ class Controller:
     def next_suggestion(self) -> bool:
         """Go to the next suggested slice; tell whether there is one."""
         self.view.flush()
-        if self.view.case is not None and self.view.state is not SliceState.NONE:
-            plane, index = self.view.slices.plane, self.view.slices.index
-            self.queue.drop(SliceKey(case=self.view.case.name, plane=plane, index=index))
+        self._guide.leave()
         suggestion = self.queue.advance()
         if suggestion is not None:
             self.go_to(suggestion)
@@ -268,6 +264,7 @@ class Controller:
             yield partial(self._follow, event)
             yield partial(self.told.emit, event)
         yield self.background.drain
+        yield self._ask_for_more
         yield self._look_at_status
 
     def _follow(self, event: Event) -> None:
@@ -302,11 +299,20 @@ class Controller:
         if self.view.case is not None and self.view.case.name == case:
             self._load_prediction(case, folder)
 
+    @property
+    def _idle(self) -> bool:
+        return self._runner.status.state in (RunnerState.IDLE, RunnerState.READY)
+
     def _predict_if_stale(self, case: str) -> None:
         """Let the newest model look at a case; while training it does so by itself."""
-        idle = self._runner.status.state in (RunnerState.IDLE, RunnerState.READY)
-        if idle and self._fresh.claim(case):
+        if self._idle and self._fresh.claim(case):
             self.send(Predict(cases=(case,)))
+
+    def _ask_for_more(self) -> None:
+        """Fill the list of suggestions up; a training ends with new ones by itself."""
+        if self._guide.wants_more and self._idle and not self.awaits("suggest", "train"):
+            self._guide.wants_more = False
+            self.send(Suggest(count=SUGGESTIONS))
 
     def _load_prediction(self, case: str, folder: Path | None) -> None:
         def show(prediction: Prediction) -> None:
@@ -330,23 +336,8 @@ class Controller:
         store = self._open_store()
         self.background.submit(lambda: read_facts(folder, case, store), self.worklist.note)
 
-    def _add_case(self, record: CaseRecord) -> None:
-        try:
-            self._open_store().add_case(record)
-        except SslsegError as error:
-            self.report(error)
-        self._added()
-
-    def _add_failed(self, error: Exception) -> None:
-        self.report(error)
-        self._added()
-
-    def _added(self) -> None:
-        """List new cases: at once when all are read, once a second while many are coming."""
-        last = not self.background.busy
-        if not last and time.monotonic() - self._listed_at < LISTING_S:
-            return
-        self._listed_at = time.monotonic()
+    def _list_cases(self, last: bool) -> None:
+        """Show new cases in the worklist; `last` when no more are coming."""
         self._begin_worklist()
         self.project_changed.emit()
         first = self.worklist.next_undone()
@@ -368,9 +359,7 @@ class Controller:
 
     def _saved(self, case: str, plane: Plane, slices: Slices) -> None:
         self.saved_at = time.time()
-        for index, (_, state) in slices.items():
-            if state is SliceState.COMPLETE:
-                self.queue.drop(SliceKey(case=case, plane=plane, index=index))
+        self._guide.saved(case, plane, slices)
         self.worklist.recount(case, self._open_store().slices(case))
         self.saved.emit()
 

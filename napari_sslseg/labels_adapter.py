@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,6 +91,7 @@ class LabelsAdapter:
         self._layer, self._view, self._save = layer, view, save
         self._shadow = np.array(annotation.labels, np.uint8)
         self._states = dict(annotation.states)
+        self._past: dict[tuple[Plane, int, bytes], SliceState] = {}
         self.failing = False
         self._changed_at = -STROKE_S
         self._soon = QTimer()
@@ -168,10 +170,14 @@ class LabelsAdapter:
         return take_slice(np.asarray(self._layer.data), plane, index).copy()
 
     def _revision(self, plane: Plane, index: int) -> tuple[npt.NDArray[np.uint8], SliceState]:
+        """Return a slice's labels and state: labels that were there before had their state.
+
+        So an undo past "complete" takes it back, and the redo brings it.
+        """
         labels = self._labels(plane, index)
-        if self.state(plane, index) is SliceState.COMPLETE:
-            return labels, SliceState.COMPLETE
-        return labels, _open_state(labels)
+        complete = self.state(plane, index) is SliceState.COMPLETE
+        new = SliceState.COMPLETE if complete else _open_state(labels)
+        return labels, self._past.get((plane, index, _digest(labels)), new)
 
     def _write(self, plane: Plane, slices: Slices) -> bool:
         try:
@@ -184,7 +190,10 @@ class LabelsAdapter:
             return False
         self.failing = False
         for index, (labels, state) in slices.items():
-            take_slice(self._shadow, plane, index)[:] = labels
+            shadow = take_slice(self._shadow, plane, index)
+            self._past.setdefault((plane, index, _digest(shadow)), self.state(plane, index))
+            self._past[plane, index, _digest(labels)] = state
+            shadow[:] = labels
             self._states[plane, index] = state
         self.written.emit()
         return True
@@ -205,6 +214,10 @@ class LabelsAdapter:
     def _hurry(self, milliseconds: int) -> None:
         if not self._soon.isActive() or self._soon.remainingTime() > milliseconds:
             self._soon.start(milliseconds)
+
+
+def _digest(labels: npt.NDArray[np.uint8]) -> bytes:
+    return sha256(labels.tobytes()).digest()
 
 
 def _open_state(labels: npt.NDArray[np.uint8]) -> SliceState:

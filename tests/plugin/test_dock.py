@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
 from napari_sslseg.widgets.review import ExportDialog
 from sslseg.core.events import Export, Open, Predict, Pretrain, RunFinished, ShowCase, Train
-from sslseg.core.geometry import Plane
+from sslseg.core.geometry import Plane, take_slice
 from sslseg.storage.store import ProjectStore
 
 NAMES = [
@@ -167,6 +167,37 @@ def test_next_goes_through_the_suggestions_and_over_cases(labelling, qtbot):
     assert first not in dock.controller.queue.items
     type_key(qtbot, dock._viewer, Qt.Key.Key_N)
     assert (view.case.name, view.slices.index) == (second.case, second.slice)
+
+
+def test_a_partly_labelled_suggestion_leaves_the_list_when_she_goes_on(labelling, qtbot):
+    dock = labelling
+    controller = dock.controller
+    qtbot.waitUntil(lambda: bool(controller.queue.items), timeout=3000)
+    first, second = controller.queue.items[:2]
+    press(qtbot, dock, "next_suggestion")
+    view = controller.view
+    take_slice(view.layers.annotation.data, first.plane, first.slice)[3:5, 3:5] = 1
+    view.flush()
+    assert first in controller.queue.items, "more strokes may follow"
+    view.slices.go_to(first.plane, first.slice + 1)
+    assert first not in controller.queue.items
+    controller.go_to(second)
+    take_slice(view.layers.annotation.data, second.plane, second.slice)[3:5, 3:5] = 1
+    controller.show_case(next(n for n in controller.worklist.summaries if n != second.case))
+    assert second not in controller.queue.items
+
+
+def test_new_suggestions_are_asked_for_when_few_are_left(labelling, qtbot, runner):
+    dock = labelling
+    queue = dock.controller.queue
+    qtbot.waitUntil(lambda: len(queue.items) > 3, timeout=3000)
+    qtbot.waitUntil(lambda: not dock.controller.awaits("suggest"), timeout=3000)
+    queue.set(queue.items[:3])
+    asked = [command.kind for command in runner.sent].count("suggest")
+    press(qtbot, dock, "next_suggestion")
+    press(qtbot, dock, "complete_slice")
+    qtbot.waitUntil(lambda: len(queue.items) > 3, timeout=3000)
+    assert [command.kind for command in runner.sent].count("suggest") == asked + 1
 
 
 def test_a_suggestion_has_a_picture_and_a_click_goes_there(labelling, qtbot):

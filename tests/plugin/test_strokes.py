@@ -130,6 +130,30 @@ def test_painting_on_a_complete_slice_leaves_it_complete(
     assert state_on_disk(Plane.AXIAL, MIDDLE) == "complete"
 
 
+def test_undo_past_complete_takes_complete_back_and_redo_brings_it(
+    labelling, layer, qtbot, same, state_on_disk
+):
+    def state():
+        qtbot.waitUntil(same, timeout=3000)
+        return state_on_disk(Plane.AXIAL, MIDDLE)
+
+    stroke(labelling, layer)
+    assert state() == "partial"
+    drag(labelling._viewer, layer, [(4, 4, MIDDLE), (4, 9, MIDDLE)])
+    assert state() == "partial"
+    labelling.annotate.complete()
+    assert state() == "complete"
+    layer.undo()
+    assert state() == "partial"
+    assert labelling.annotate._pill.value() == "partial"
+    layer.undo()
+    assert state() == "none"
+    layer.redo()
+    assert state() == "partial"
+    layer.redo()
+    assert state() == "complete"
+
+
 def test_another_case_gets_a_new_layer_and_no_old_undo(labelling, layer, qtbot, on_disk):
     stroke(labelling, layer)
     painted = layer.data.copy()
