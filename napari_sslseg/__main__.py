@@ -27,7 +27,7 @@ def sample_project(home: Path) -> Path:
 
 def start(project: Path) -> tuple[napari.Viewer, SegmentationDock]:
     """Open a viewer with the plugin docked and `project` loaded."""
-    viewer = napari.Viewer(title=f"SSL Segmentation: {project.name}")
+    viewer = napari.Viewer()
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
     dock.open_project(project)
     return viewer, dock

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer
-from qtpy.QtGui import QShowEvent
+from qtpy.QtGui import QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sslseg import shortcuts
@@ -62,6 +62,7 @@ class SegmentationDock(QWidget):
         shortcuts.bind([viewer], self._handlers)
         self.controller.case_changed.connect(self._bind_layers)
         self.controller.predicted.connect(self._bind_layers)
+        self.controller.project_changed.connect(self._entitle)
         self.controller.view.layers.binned.connect(self._restore_soon)
         self._end_with_application()
 
@@ -97,7 +98,10 @@ class SegmentationDock(QWidget):
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(8, 4, 8, 4)
         layout.setSpacing(4)
-        layout.addWidget(Section("Cases", self.cases, beside=self.cases.title), 1)
+        self.annotate.go_on_with(self.suggestions.next_button)
+        # of a height that does not change: what begins to be shown while training must not move
+        # the buttons under the mouse
+        layout.addWidget(Section("Cases", self.cases, beside=self.cases.title))
         layout.addWidget(Section("Label", self.annotate, beside=self.annotate.place))
         layout.addWidget(Section("Train", self.train))
         layout.addWidget(Section("Look", self.look))
@@ -134,6 +138,10 @@ class SegmentationDock(QWidget):
     def _bind_layers(self) -> None:
         shortcuts.bind(self.controller.view.layers.all(), self._handlers)
 
+    def _entitle(self) -> None:
+        if self.controller.store is not None:
+            self._viewer.title = f"SSL Segmentation: {self.controller.store.path.name}"
+
     # ---- the end ----
 
     def _end_with_application(self) -> None:
@@ -154,6 +162,11 @@ class SegmentationDock(QWidget):
         self._window = window
         if window is not None:
             window.installEventFilter(self)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Give the worklist its share of the height, whatever else is shown below it."""
+        super().resizeEvent(event)
+        self.cases.table.fit(event.size().height())
 
     def event(self, event: QEvent) -> bool:
         """Leave the viewer when the user takes the dock out of the window."""

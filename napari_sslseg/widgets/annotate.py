@@ -51,6 +51,7 @@ class AnnotateWidget(QWidget):
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._controller = controller
+        self._actions = QGridLayout()
         self._chips = QGridLayout()
         self._chips.setSpacing(4)
         self._group = QButtonGroup(self)
@@ -86,15 +87,18 @@ class AnnotateWidget(QWidget):
         place.setContentsMargins(0, 0, 0, 0)
         place.addWidget(self._words, 1)
         place.addWidget(self._pill)
-        actions = QGridLayout()
-        actions.addWidget(self._accept, 0, 0)
-        actions.addWidget(self._extend, 0, 1)
-        actions.addWidget(self._complete, 1, 0, 1, 2)
+        self._actions.addWidget(self._accept, 0, 0)
+        self._actions.addWidget(self._extend, 0, 1)
+        self._actions.addWidget(self._complete, 1, 0)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(5)
-        for part in (self._chips, planes, actions):
+        for part in (self._chips, planes, self._actions):
             layout.addLayout(part)
+
+    def go_on_with(self, next_button: QWidget) -> None:
+        """Place what comes after a slice is labelled."""
+        self._actions.addWidget(next_button, 1, 1)
 
     def _connect(self) -> None:
         self._complete.clicked.connect(self.complete)

@@ -10,6 +10,7 @@ from qtpy.QtGui import QColor, QContextMenuEvent, QKeyEvent, QPainter, QResizeEv
 from qtpy.QtWidgets import (
     QHeaderView,
     QMenu,
+    QSizePolicy,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableWidget,
@@ -29,6 +30,10 @@ TIPS = (
     "first 60 % of the training; the figure is of the model before they joined.",
     "The scanner, site or sequence that you set for this case; by a right-click.",
 )
+FEWEST, MOST, ROW_HEIGHT = 3, 8, 23
+LOW = 850
+"""Height of a dock in which only the fewest rows have room beside the rest."""
+
 DOMAIN = COLUMNS.index("Domain")
 COLORS = {CaseState.NEW: "#8a919c", CaseState.STARTED: "#e0b84c", CaseState.DONE: "#4fbf83"}
 
@@ -65,6 +70,7 @@ class CaseTable(QTableWidget):
         super().__init__(0, len(COLUMNS), parent)
         self.setObjectName("case_list")
         self._filter = ""
+        self._room = FEWEST
         self._rows: tuple[CaseSummary, ...] = ()
         self._shown: str | None = None
         for column, (title, tip) in enumerate(zip(COLUMNS, TIPS, strict=True)):
@@ -76,7 +82,8 @@ class CaseTable(QTableWidget):
         self.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.setShowGrid(False)
         self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(23)
+        self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
@@ -136,8 +143,14 @@ class CaseTable(QTableWidget):
         self.menu.popup(event.globalPos())
 
     def sizeHint(self) -> QSize:
-        """Ask for the least only; the dock gives what is left."""
-        return QSize(300, self.minimumHeight())
+        """Ask for room for the rows that were told."""
+        return QSize(300, self.horizontalHeader().sizeHint().height() + self._room * ROW_HEIGHT + 4)
+
+    def fit(self, height: int) -> None:
+        """Ask for three to eight rows, the more the higher the dock is, in pixels."""
+        rows = FEWEST + (height - LOW) // (2 * ROW_HEIGHT)
+        self._room = max(FEWEST, min(MOST, rows))
+        self.updateGeometry()
 
     def _choose(self, row: int, _column: int) -> None:
         if len(self.selected()) < 2:

@@ -80,6 +80,7 @@ class CorrectionsWidget(QWidget):
 
         self.plot = small_plot(self, 64)
         self.plot.setYRange(0, 1, padding=0.06)
+        self.plot.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
         self._scatter = pyqtgraph.ScatterPlotItem(
             size=8, pen=pyqtgraph.mkPen(COLOR), hoverable=True, tip=_tip
         )

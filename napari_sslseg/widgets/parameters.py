@@ -19,7 +19,8 @@ LABEL_ROOM = 1.3
 
 def field(parameter: Parameter) -> Widget:
     """Return the widget of one parameter, at its default."""
-    options: dict[str, Any] = {"tooltip": parameter.help}
+    said = f"{parameter.help}\nOn the command line: --set {parameter.name}={parameter.default}"
+    options: dict[str, Any] = {"tooltip": said}
     if parameter.choices:
         options["choices"] = parameter.choices
     elif parameter.type in ("int", "float"):

@@ -21,7 +21,9 @@ from sslseg.storage.store import ProjectStore
 SIZE = 56
 """Side of a picture in pixels."""
 
-EMPTY = "Suggestions appear once the project holds volumes."
+NO_VOLUMES = "Suggestions appear once the project holds volumes."
+LOOKING = "The program looks for the slices that would help most…"
+NOTHING = "Nothing to suggest. New suggestions come after a training or with new volumes."
 
 
 class SuggestionList(QListWidget):
@@ -53,11 +55,11 @@ class SuggestionList(QListWidget):
         """Ask for the least only; the dock gives what is left."""
         return QSize(300, self.minimumHeight())
 
-    def set_value(self, suggestions: tuple[Suggestion, ...]) -> None:
-        """Show these suggestions."""
+    def set_value(self, suggestions: tuple[Suggestion, ...], instead: str = NOTHING) -> None:
+        """Show these suggestions, or words where there is none."""
         self.clear()
         if not suggestions:
-            item = QListWidgetItem(EMPTY, self)
+            item = QListWidgetItem(instead, self)
             item.setFlags(Qt.ItemFlag.NoItemFlags)
         for each in suggestions:
             text = f"{each.case} · {each.plane} {each.slice}\n{each.reason}"
@@ -76,14 +78,14 @@ class SuggestionList(QListWidget):
 
 
 class SuggestionsWidget(QWidget):
-    """The open suggestions and the way to the next one."""
+    """The open suggestions and the way to the next one; `next_button` is placed by the dock."""
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._controller = controller
         self._shown: tuple[Suggestion, ...] = ()
         self.list = SuggestionList()
-        self._next = button(
+        self.next_button = button(
             "Next slice (N)",
             "Go to the slice from which the model would learn most",
             "next_suggestion",
@@ -92,11 +94,12 @@ class SuggestionsWidget(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.list, 1)
-        layout.addWidget(self._next)
         self.list.chosen.connect(self._go)
-        self._next.clicked.connect(self.go_next)
+        self.next_button.clicked.connect(self.go_next)
         controller.queue.changed.connect(self._refresh)
         controller.case_changed.connect(self._mark)
+        controller.status_changed.connect(self._explain)
+        controller.project_changed.connect(self._explain)
         self._refresh()
 
     @guarded
@@ -114,10 +117,20 @@ class SuggestionsWidget(QWidget):
         items = self._controller.queue.items
         if items != self._shown or not items:
             self._shown = items
-            self.list.set_value(items)
+            self.list.set_value(items, self._why_empty())
             self._ask_pictures()
-        self._next.setEnabled(bool(items))
+        self.next_button.setEnabled(bool(items))
         self._mark()
+
+    def _explain(self) -> None:
+        """Say why the list is empty, as far as that changed."""
+        if not self._shown:
+            self.list.set_value((), self._why_empty())
+
+    def _why_empty(self) -> str:
+        if not self._controller.worklist.summaries:
+            return NO_VOLUMES
+        return LOOKING if self._controller.awaits("suggest") else NOTHING
 
     def _mark(self) -> None:
         position = self._controller.queue.position()

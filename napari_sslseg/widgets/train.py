@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from napari.utils import progress
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -13,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sslseg.controller import Controller
+from napari_sslseg.history import last_training
 from napari_sslseg.widgets.activity import activity_bar
 from napari_sslseg.widgets.corrections import CorrectionsWidget
 from napari_sslseg.widgets.curves import CurvesWidget
@@ -38,6 +41,7 @@ from sslseg.core.events import (
 from sslseg.runner import RunnerState
 
 BASELINE = "supervised"
+NEVER = "no training yet"
 SHOWN_EVERY = 1.0
 """Seconds between looks at the progress; each one repaints part of the window."""
 
@@ -83,7 +87,8 @@ class TrainWidget(QWidget):
         self._arrange()
         self._connect()
         self._choose_method()
-        self._idle("no training yet")
+        self._project: Path | None = None
+        self._idle(NEVER)
         self._refresh()
 
     def value(self) -> TrainRequest:
@@ -136,6 +141,7 @@ class TrainWidget(QWidget):
         self._controller.told.connect(self._follow)
         self._controller.status_changed.connect(self._refresh)
         self._controller.project_changed.connect(self._refresh)
+        self._controller.project_changed.connect(self._remember)
         self._controller.worklist.changed.connect(self._advise)
 
     @guarded
@@ -168,6 +174,14 @@ class TrainWidget(QWidget):
         method = self._methods.get(self.method.currentData() or "")
         if method is not None:
             self.summary.setText(advice(method, len(self._controller.worklist.domains())))
+
+    def _remember(self) -> None:
+        """Say of another project when it was trained last."""
+        store = self._controller.store
+        path = None if store is None else store.path
+        if path != self._project:
+            self._project = path
+            self._idle((last_training(path) if path else "") or NEVER)
 
     # ---- what the engine tells ----
 

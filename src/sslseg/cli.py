@@ -39,7 +39,15 @@ from sslseg.options import (
 from sslseg.runner.perform import plain_words
 from sslseg.storage.store import ProjectStore
 from sslseg.suggest.strategies import AUTO
-from sslseg.terminal import Follower, described, kept_in_log, pretraining_help, stoppable, table
+from sslseg.terminal import (
+    Follower,
+    counted,
+    described,
+    kept_in_log,
+    pretraining_help,
+    stoppable,
+    table,
+)
 from sslseg.window import open_window
 
 if TYPE_CHECKING:
@@ -126,7 +134,7 @@ def import_labels(
         )
     with _opened(project) as session:
         count = session.import_labels(case, file, plane, slices or ())
-    _result({"case": case, "slices": count}, f"{case}: {count} slices", as_json)
+    _result({"case": case, "slices": count}, f"{case}: {counted(count, 'slice')}", as_json)
 
 
 @app.command()

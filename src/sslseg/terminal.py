@@ -221,6 +221,11 @@ def kept_in_log() -> str:
     return f" Details: {log}"
 
 
+def counted(number: int, thing: str) -> str:
+    """Return a number of things, such as "1 slice" or "3 slices"."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def table(rows: dict[str, dict[str, dict[str, float | None]]]) -> str:
     """Return ``{case: {class: measures}}`` as aligned lines."""
     widest = max(len(name) for name in rows)

@@ -7,11 +7,14 @@ import pytest
 from fake_engine import HEALTH
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton, QWidget
 
+from napari_sslseg.history import last_training
 from napari_sslseg.widgets.review import ExportDialog
+from napari_sslseg.widgets.suggestions import NO_VOLUMES
 from sslseg.core.events import Export, Open, Predict, Pretrain, RunFinished, ShowCase, Train
 from sslseg.core.geometry import Plane, take_slice
+from sslseg.storage.checkpoints import save
 from sslseg.storage.store import ProjectStore
 
 NAMES = [
@@ -360,3 +363,32 @@ def test_open_sample_docks_the_plugin_with_eight_volumes(
     assert dock.cases.table.rowCount() == 8
     assert "annotation" in viewer.layers
     dock.shut()
+
+
+def test_buttons_stay_under_the_mouse_when_a_training_shows_its_curves(labelling, qtbot):
+    train = labelling.train.train_button
+    qtbot.waitUntil(lambda: bool(labelling.controller.queue.items), timeout=3000)
+    QApplication.processEvents()
+    before = train.mapTo(labelling, train.rect().center())
+    press(qtbot, labelling, "train")
+    qtbot.waitUntil(lambda: labelling.train.curves.isVisibleTo(labelling), timeout=20000)
+    QApplication.processEvents()
+    assert train.mapTo(labelling, train.rect().center()) == before
+
+
+def test_a_project_that_is_opened_again_says_when_it_was_trained(project, tmp_path):
+    assert last_training(project) == ""
+    save(project / "runs" / "a", 7, {"w": np.zeros(1)}, {"method": "co-training", "step": 7})
+    save(
+        project / "runs" / "b", 9, {"w": np.zeros(1)}, {"method": "x", "step": 9, "baseline": True}
+    )
+    assert last_training(project).startswith("last training: co-training, ")
+    assert last_training(project).endswith(", 7 steps")
+
+
+def test_the_title_names_the_open_project_and_the_list_says_why_it_is_empty(labelling, tmp_path):
+    controller = labelling.controller
+    assert labelling._viewer.title == f"SSL Segmentation: {controller.store.path.name}"
+    controller.new_project(tmp_path / "second", ["a"])
+    assert labelling._viewer.title == "SSL Segmentation: second"
+    assert labelling.suggestions.list.item(0).text() == NO_VOLUMES

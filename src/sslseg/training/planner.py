@@ -173,8 +173,15 @@ def choose_spacing(cases: Sequence[CaseRecord]) -> tuple[Spacing, str]:
         chosen.append(None if thick or spread <= SAME_SPACING else round(middle, 4))
     if chosen == [None, None, None]:
         return (None, None, None), "Every volume keeps its own voxels."
-    grid = " x ".join("own" if c is None else f"{c:g}" for c in chosen)
-    return (chosen[0], chosen[1], chosen[2]), f"Volumes are brought to {grid} mm."
+    found = (chosen[0], chosen[1], chosen[2])
+    return found, f"Voxels are made alike, to {_along_axes(found)}, since volumes differ there."
+
+
+def _along_axes(spacing: Spacing) -> str:
+    """Return voxel sizes by direction, such as "1 mm from left to right"."""
+    directions = ("from left to right", "from back to front", "from foot to head")
+    sizes = zip(spacing, directions, strict=True)
+    return ", ".join(f"{size:g} mm {way}" for size, way in sizes if size is not None)
 
 
 def choose_axis(

@@ -118,10 +118,8 @@ class Round:
         words = self.plan.words
         held = sum(r.validation and r.state is not SliceState.NONE for r in self.store.slices())
         if held and self.trainer.training.validation:
-            words = (
-                *words,
-                f"{held} held-out slices judge the first {REFIT_FROM:.0%}, then teach.",
-            )
+            some = "1 held-out slice judges" if held == 1 else f"{held} held-out slices judge"
+            words = (*words, f"{some} the first {REFIT_FROM:.0%} of the run, then teach.")
         elif self.trainer.training.validation:
             words = (*words, NOTHING_HELD_OUT)
         words = (*words, *self._beginning())
