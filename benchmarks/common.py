@@ -84,7 +84,7 @@ def once(file: str, key: Json, run: Callable[[], Json]) -> Json:
     found = kept(file, key)
     if found is not None:
         return found
-    result = {**run(), "machine": f"{platform.machine()}, {os.cpu_count()} cores", **_commit()}
+    result = {**run(), "machine": _machine(), **_commit()}
     RESULTS.mkdir(parents=True, exist_ok=True)
     with (RESULTS / file).open("a", encoding="utf-8") as stream:
         stream.write(json.dumps({"key": key, "result": result}) + "\n")
@@ -123,6 +123,17 @@ def _measured(run: Callable[..., Json], args: tuple[Any, ...]) -> Json:
         raise Refused(str(error)) from error
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {**result, "peak_mb": round(peak / (2**20 if sys.platform == "darwin" else 2**10))}
+
+
+def _machine() -> str:
+    """Return the processor's name, where the system tells it, and the number of cores."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{(models or [name])[0]}, {os.cpu_count()} cores"
 
 
 def _commit() -> Json:
