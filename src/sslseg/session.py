@@ -137,7 +137,7 @@ class Session:
             if not 0 <= index < count:
                 raise SslsegError(
                     f"slice {index} of {case}",
-                    f"one of the {chosen_plane} slices 0 to {count - 1}",
+                    f"{chosen_plane} slices from 0 to {count - 1}",
                     "Correct the slice number; nothing was imported.",
                 )
         found = {

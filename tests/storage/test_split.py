@@ -52,7 +52,7 @@ def test_the_split_is_fixed_at_first_sight_and_never_moved(tmp_path: Path) -> No
         annotate(store, "c1", 3)
         assert held_out(store) == {("c1", 3)}
         annotate(store, "c1", 3, value=0)
-        annotate(store, "c1", 0, value=2)
+        annotate(store, "c1", 0, value=255)
         for number in range(2, 8):
             annotate(store, f"c{number}", 0)
         annotate(store, "c6", 4)
