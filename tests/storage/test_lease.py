@@ -187,19 +187,27 @@ def test_the_lease_says_who_and_since_when(tmp_path: Path) -> None:
     lease.release()
 
 
-@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
-def test_a_folder_without_permission_is_not_said_to_be_open_elsewhere(
-    project: ProjectStore, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
-    project.close()
+def forbid(monkeypatch: pytest.MonkeyPatch, folder: Path, code: int) -> None:
+    """Let no new file be made in a folder, as the system does where it may not be written to."""
     real = os.open
 
     def refuse(path: Path, flags: int, *args: int) -> int:
-        if Path(path).name == LEASE:
+        if flags & os.O_CREAT and Path(path).parent == folder and not Path(path).exists():
             raise OSError(code, os.strerror(code))
         return real(path, flags, *args)
 
     monkeypatch.setattr(os, "open", refuse)
+
+
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
+def test_a_folder_without_permission_is_not_said_to_be_open_elsewhere(
+    project: ProjectStore, monkeypatch: pytest.MonkeyPatch, code: int, left: bool
+) -> None:
+    project.close()
+    if left:  # by a program that was killed, before the folder was locked away
+        forge(project.path)
+    forbid(monkeypatch, project.path, code)
     with ProjectStore.open(project.path) as store:
         assert store.read_only
         with pytest.raises(SslsegError) as caught:
@@ -208,3 +216,35 @@ def test_a_folder_without_permission_is_not_said_to_be_open_elsewhere(
     assert "cannot be written to" in str(caught.value)
     assert "permission" in caught.value.todo
     assert "Close it" not in str(caught.value)
+
+
+def test_a_full_disk_is_no_matter_of_permission(
+    project: ProjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.close()
+    forbid(monkeypatch, project.path, errno.ENOSPC)
+    with ProjectStore.open(project.path) as store:
+        assert store.refusal().todo.startswith("Free some space")
+
+
+def test_a_lease_without_room_for_its_words_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: LeaseHolder) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(LeaseHolder, "model_dump_json", full)
+    denial = acquire(tmp_path)
+    assert isinstance(denial, OSError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_project_that_is_being_opened_is_not_said_to_lack_permission(
+    project: ProjectStore,
+) -> None:
+    project.close()
+    (project.path / LEASE).write_bytes(b"")
+    with ProjectStore.open(project.path) as store, pytest.raises(SslsegError) as caught:
+        save(store)
+    assert "just opening" in str(caught.value)
+    (project.path / LEASE).unlink()

@@ -12,12 +12,14 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict
 
 from sslseg.core.errors import SslsegError
+from sslseg.storage.remedy import remedy
 
 LEASE = "project.lease"
 _STALE_SECONDS = 120.0
@@ -81,13 +83,15 @@ class Lease:
             self.renew()
 
 
-def acquire(project: Path) -> Lease | LeaseHolder | None:
-    """Take the lease of a project.
+Denial = LeaseHolder | OSError | None
+"""Why there is no lease: who holds it, what the system said, None where it is just being made."""
 
-    Returns
-    -------
-    Lease, LeaseHolder or None
-        The lease; or who holds it; or None where the folder cannot be written to.
+
+def acquire(project: Path) -> Lease | Denial:
+    """Take the lease of a project, or return why it cannot be taken.
+
+    A folder that cannot be written to says so even where a lease lies in it: whoever left it
+    there, to close their program would not help.
     """
     path = project / LEASE
     me = LeaseHolder.here()
@@ -96,16 +100,52 @@ def acquire(project: Path) -> Lease | LeaseHolder | None:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         except FileExistsError:
             holder = read_holder(path)
-            if not _is_stale(path, holder):
+            try:
+                stale = _is_stale(path, holder)
+            except OSError as error:
+                return error
+            if not stale:
                 return holder
             _set_aside(path, holder)
             continue
-        except OSError:
-            return None
+        except OSError as error:
+            return error
+        return _signed(descriptor, path, me)
+    return read_holder(path)
+
+
+def refusal(project: Path, denial: Denial) -> SslsegError:
+    """Return why nothing can be written to a project, and what to do about it."""
+    match denial:
+        case LeaseHolder():
+            return SslsegError(
+                f"a project that {denial.words()} has open for writing",
+                "to be the only one who writes to it",
+                "Close it there, then open it here again.",
+            )
+        case OSError():
+            return SslsegError(
+                f"a project folder that cannot be written to, {project} ({denial.strerror})",
+                "room and permission to write in it",
+                f"{remedy(denial)}, then open it again.",
+            )
+    return SslsegError(
+        f"a project that another program is just opening, {project}",
+        "to be the only one who writes to it",
+        "Wait two minutes, then open it again.",
+    )
+
+
+def _signed(descriptor: int, path: Path, me: LeaseHolder) -> Lease | OSError:
+    """Write who holds a new lease; it goes again where there is no room for that."""
+    try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(me.model_dump_json())
-        return Lease(path, me)
-    return read_holder(path)
+    except OSError as error:
+        with suppress(OSError):  # what went wrong first is what matters
+            path.unlink()
+        return error
+    return Lease(path, me)
 
 
 def read_holder(path: Path) -> LeaseHolder | None:
@@ -125,13 +165,17 @@ def user_name() -> str:
 
 
 def _is_stale(path: Path, holder: LeaseHolder | None) -> bool:
-    """Tell whether nobody can be writing under this lease any more."""
+    """Tell whether nobody can be writing under this lease any more.
+
+    Raises
+    ------
+    OSError
+        Where the folder cannot be written to, so that nobody can tell.
+    """
     try:
         age = _clock_of(path.parent) - path.stat().st_mtime
     except FileNotFoundError:
         return True
-    except OSError:
-        return False
     if age > _STALE_SECONDS:
         return True
     if holder is None or holder.host != socket.gethostname():

@@ -21,9 +21,8 @@ from sslseg.core.geometry import Plane, take_slice
 from sslseg.core.volume import CaseRecord, ClassLabel
 from sslseg.storage import revisions, schema
 from sslseg.storage.arrays import make_folder
-from sslseg.storage.lease import Lease, LeaseHolder, acquire, user_name
+from sslseg.storage.lease import Denial, Lease, LeaseHolder, acquire, refusal, user_name
 from sslseg.storage.naming import check_case_name, domain_name, new_class
-from sslseg.storage.remedy import FORBIDDEN
 
 
 class ProjectStore:
@@ -38,16 +37,14 @@ class ProjectStore:
         self,
         path: Path,
         connection: sqlite3.Connection,
-        lease: Lease | None,
-        held: LeaseHolder | None,
+        taken: Lease | Denial,
         *,
         only_read: bool,
     ) -> None:
         self.path = path
-        self.lease_holder = held
         self._only_read = only_read
         self._connection = connection
-        self._lease = lease
+        self._take(taken)
         self._lock = threading.RLock()
 
     @classmethod
@@ -96,8 +93,7 @@ class ProjectStore:
             if lease:
                 lease.release()
             raise
-        held = taken if isinstance(taken, LeaseHolder) else None
-        return cls(path, connection, lease, held, only_read=read_only)
+        return cls(path, connection, taken, only_read=read_only)
 
     def close(self) -> None:
         """Close the file and give the lease back; closing twice does nothing."""
@@ -119,23 +115,22 @@ class ProjectStore:
 
     def refusal(self) -> SslsegError:
         """Return why this process may not write, and what to do about it."""
-        if self.lease_holder:
-            return SslsegError(
-                f"a project that {self.lease_holder.words()} has open for writing",
-                "to be the only one who writes to it",
-                "Close it there, then open it here again.",
-            )
         if self._only_read:
             return SslsegError(
                 f"a project that was opened for reading only, {self.path}",
                 "one that was opened for writing",
                 "Open it again.",
             )
-        return SslsegError(
-            f"a project folder that cannot be written to, {self.path}",
-            "permission to write in it",
-            f"{FORBIDDEN}, then open it again.",
-        )
+        return refusal(self.path, self._denial)
+
+    @property
+    def lease_holder(self) -> LeaseHolder | None:
+        """Who writes to the project instead of this process, if anybody does."""
+        return self._denial if isinstance(self._denial, LeaseHolder) else None
+
+    def _take(self, taken: Lease | Denial) -> None:
+        self._lease = taken if isinstance(taken, Lease) else None
+        self._denial = None if isinstance(taken, Lease) else taken
 
     # ---- classes and cases ----
 
@@ -375,9 +370,7 @@ class ProjectStore:
         """Renew the lease; raises SslsegError if it was never held or is lost to someone else."""
         if self._lease and not self._lease.renew():
             self._lease.release()
-            taken = acquire(self.path)  # it may have vanished, or be with another store of ours
-            self._lease = taken if isinstance(taken, Lease) else None
-            self.lease_holder = taken if isinstance(taken, LeaseHolder) else None
+            self._take(acquire(self.path))  # it may have vanished, or be with another store of ours
         if self._lease is None:
             raise self.refusal()
 
