@@ -84,8 +84,9 @@ def test_the_error_line_wins_over_what_was_said_after_it():
 
 
 def test_the_obituary_names_the_log():
-    assert obituary("It broke.", Path("w.log")).endswith("try again to go on. Log: w.log")
-    assert obituary("It broke.", None).endswith("try again to go on.")
+    told = obituary("It broke.", "All is kept.", Path("w.log"))
+    assert told.endswith("It broke. All is kept. Try again to go on. Log: w.log")
+    assert obituary("It broke.", "All is kept.", None).endswith("Try again to go on.")
 
 
 def test_the_viewer_side_loads_neither_torch_nor_storage():

@@ -4,6 +4,7 @@ import pytest
 
 from sslseg.core.config import TrainRequest
 from sslseg.core.events import (
+    CheckpointSaved,
     CommandDone,
     FinishReason,
     Open,
@@ -150,6 +151,19 @@ def test_ready_to_failed_owes_nothing(ledger):
     ledger.died("it broke")
     assert state(ledger) is RunnerState.FAILED
     assert ledger.drain() == []
+
+
+def test_what_is_kept_when_the_worker_dies(ledger):
+    assert ledger.kept == "Your labels are kept."
+    ledger.heard(STARTED)
+    ledger.heard(STEP)
+    assert "had not saved anything" in ledger.kept
+    ledger.heard(CheckpointSaved(run="r1", step=4, path="p"))
+    assert ledger.kept.endswith("what this run had learnt by step 4.")
+    ledger.heard(FINISHED)
+    assert ledger.kept == "Your labels are kept."
+    ledger.heard(STARTED.model_copy(update={"run": "r2"}))
+    assert "had not saved anything" in ledger.kept, "the checkpoint was that of another run"
 
 
 def test_failed_to_starting(ledger):

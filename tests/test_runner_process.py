@@ -162,6 +162,7 @@ def test_death_in_mid_run_is_told_once_and_the_next_command_works(opened, tmp_pa
     assert finished.reason is FinishReason.FAILED
     assert (finished.step, finished.seconds) == (7, 3.0)
     assert words in finished.message
+    assert "had not saved anything yet" in finished.message
     assert finished.message.endswith(f"Log: {log}")
     assert events[-1] == CommandDone(command="train", message=finished.message)
     assert opened.status.state is RunnerState.FAILED

@@ -47,11 +47,7 @@ def cause_of_death(code: int, lines: Sequence[str], *, garbage: bool = False) ->
     return f"It ended {how}: {told}." if told else f"It ended {how}."
 
 
-def obituary(cause: str, log: Path | None) -> str:
-    """Return the line for the screen."""
+def obituary(cause: str, kept: str, log: Path | None) -> str:
+    """Return the line for the screen; `kept` says what of the work is not lost."""
     where = f" Log: {log}" if log else ""
-    return (
-        f"The background process ended unexpectedly. {cause} "
-        "Your labels are kept, and of a training what it had learnt by its last checkpoint, "
-        f"one a minute; try again to go on.{where}"
-    )
+    return f"The background process ended unexpectedly. {cause} {kept} Try again to go on.{where}"

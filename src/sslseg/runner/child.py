@@ -15,7 +15,7 @@ from typing import IO
 from pydantic import ValidationError
 
 from sslseg.core.events import COMMAND, EVENT, Command, Event
-from sslseg.runner.causes import cause_of_death, obituary
+from sslseg.runner.causes import cause_of_death
 
 LONGEST_LINE = 1 << 26
 """Bytes; a longer line is not one of ours."""
@@ -37,7 +37,7 @@ class Child:
     hear : callable
         Called from a thread with each event.
     gone : callable
-        Called from a thread, once and last, with the line that says why the worker ended.
+        Called from a thread, once and last, with why the worker ended, in words.
 
     Raises
     ------
@@ -138,8 +138,7 @@ class Child:
             code = self._process.wait()
         self._outbox.put(None)
         self._errors.join(2.0)  # bounded: a grandchild may hold the pipe open
-        cause = cause_of_death(code, tuple(self._tail), garbage=self._garbage)
-        self._gone(obituary(cause, self._log))
+        self._gone(cause_of_death(code, tuple(self._tail), garbage=self._garbage))
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from sslseg.core.events import (
+    CheckpointSaved,
     Command,
     CommandDone,
     Event,
@@ -37,15 +38,26 @@ class OpenRun:
 
     def __init__(self) -> None:
         self.run = ""
-        self._step = 0
+        self._step = self._saved = 0
         self._seconds = 0.0
+
+    @property
+    def kept(self) -> str:
+        """What is not lost when the worker dies now, in words."""
+        if not self.run:
+            return "Your labels are kept."
+        if not self._saved:
+            return "Your labels are kept; this run had not saved anything yet."
+        return f"Your labels are kept, and what this run had learnt by step {self._saved}."
 
     def note(self, event: Event) -> None:
         """Follow one event."""
         if isinstance(event, RunStarted):
-            self.run, self._step, self._seconds = event.run, 0, 0.0
+            self.run, self._step, self._saved, self._seconds = event.run, 0, 0, 0.0
         elif isinstance(event, StepReported) and event.run == self.run:
             self._step, self._seconds = event.step, event.seconds
+        elif isinstance(event, CheckpointSaved) and event.run == self.run:
+            self._saved = event.step
         elif isinstance(event, RunFinished) and event.run == self.run:
             self.run = ""
 
@@ -95,6 +107,12 @@ class Ledger:
         """Whether the runner was closed."""
         with self.lock:
             return self._closed
+
+    @property
+    def kept(self) -> str:
+        """What is not lost when the worker dies now, in words."""
+        with self.lock:
+            return self._run.kept
 
     def status(self) -> RunnerStatus:
         """Return a snapshot."""

@@ -86,17 +86,20 @@ class ProcessRunner:
         """Start a worker, tell it what the last one knew, and pass `command`."""
         self._ledger.started()
         try:
-            env = child_environment(self._env)
+            env, log = child_environment(self._env), new_log(self._logs)
             self._child = Child(
-                self._argv, env, new_log(self._logs), self._ledger.heard, self._ledger.died
+                self._argv, env, log, self._ledger.heard, lambda cause: self._died(cause, log)
             )
         except (OSError, SslsegError) as error:
             self._ledger.sent(command)
-            self._ledger.died(obituary(f"It could not be started: {error}", None))
+            self._died(f"It could not be started: {error}", None)
             return
         known = [again for again in (self._open, self._shown) if again is not None]
         for message in known if command is self._open else [*known, command]:
             self._pass(message)
+
+    def _died(self, cause: str, log: Path | None) -> None:
+        self._ledger.died(obituary(cause, self._ledger.kept, log))
 
     def _pass(self, command: Command) -> None:
         if self._child is not None:

@@ -29,7 +29,7 @@ from sslseg.training.trainer import Diverged, StepReport, Trainer
 
 REPORT_SECONDS = 0.1
 POLL_SECONDS = 0.5
-CHECKPOINT_SECONDS = 60.0
+FIRST_CHECKPOINT_SECONDS, CHECKPOINT_SECONDS = 15.0, 60.0
 FIRST_PREVIEW_SECONDS = 6.0
 PREVIEW_SECONDS, PREVIEW_SHARE = 8.0, 0.05
 STEPS_BEFORE_PREVIEW, LONGEST_WAIT_SECONDS = 25, 12.0
@@ -126,10 +126,7 @@ def train(job: Job, control: Control) -> Iterator[Event]:
         reason, message = FinishReason.FAILED, str(error)
     except Diverged:
         reason, worth_keeping = FinishReason.FAILED, False
-        message = (
-            "The loss was not finite for 20 steps in a row. What was learnt by the last "
-            "checkpoint, one a minute, is kept. Train again with a smaller learning_rate."
-        )
+        message = _diverged(kept=clock.was_done("checkpoint"))
     except Exception:  # a bug or exhausted memory: a minute's learning must not go with it
         _rescue(job)
         raise
@@ -143,6 +140,14 @@ def train(job: Job, control: Control) -> Iterator[Event]:
         step=job.trainer.step_count,
         seconds=clock.elapsed(),
         message=message,
+    )
+
+
+def _diverged(*, kept: bool) -> str:
+    what = "What was learnt by the last checkpoint" if kept else "Nothing of this run"
+    return (
+        f"The loss was not finite for 20 steps in a row. {what} is kept. "
+        "Train again with a smaller learning_rate."
     )
 
 
@@ -172,6 +177,10 @@ class _Clock:
         """Tell whether `every` seconds passed since the task was last done (or the start)."""
         return time.monotonic() - self.last.get(task, self.began) >= every
 
+    def was_done(self, task: str) -> bool:
+        """Tell whether the task was done in this run."""
+        return task in self.last
+
     def done(self, task: str) -> None:
         self.last[task] = time.monotonic()
 
@@ -182,6 +191,7 @@ class _Pace:
 
     validate: float
     preview: float = FIRST_PREVIEW_SECONDS
+    checkpoint: float = FIRST_CHECKPOINT_SECONDS
 
 
 def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, FinishReason]:
@@ -232,8 +242,9 @@ def _along_the_way(job: Job, clock: _Clock, pace: _Pace) -> Iterator[Event]:
             yield shown
         pace.preview = max(PREVIEW_SECONDS, (time.monotonic() - began) / PREVIEW_SHARE)
         clock.done("preview")
-    if clock.due("checkpoint", CHECKPOINT_SECONDS):
+    if clock.due("checkpoint", pace.checkpoint):
         path = job.save()
+        pace.checkpoint = CHECKPOINT_SECONDS
         clock.done("checkpoint")
         yield CheckpointSaved(run=job.started.run, step=job.trainer.step_count, path=path)
 
