@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from sslseg.core.words import counted
+
 
 def last_training(project: Path) -> str:
     """Return which training the newest model is of, in words; "" where there is none.
@@ -17,5 +19,5 @@ def last_training(project: Path) -> str:
         facts = latest_facts(run)
         if facts is not None and not facts.get("baseline"):
             when = time.strftime("%d %b %H:%M", time.localtime(run.stat().st_mtime))
-            return f"last training: {facts['method']}, {when}, {facts['step']:,} steps"
+            return f"last training: {facts['method']}, {when}, {counted(facts['step'], 'step')}"
     return ""

@@ -119,3 +119,9 @@ def test_first_interrupt_stops_and_the_second_ends():
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_one_step_is_no_plural():
+    out = io.StringIO()
+    Follower(out).follow(iter([FINISHED.model_copy(update={"step": 1})]))
+    assert "after 1 step in" in out.getvalue()

@@ -38,6 +38,7 @@ from sslseg.core.events import (
     Train,
     Validated,
 )
+from sslseg.core.words import counted
 from sslseg.runner import RunnerState
 
 BASELINE = "supervised"
@@ -249,7 +250,8 @@ class TrainWidget(QWidget):
     def _finish(self, event: RunFinished) -> None:
         self.shut()
         beside = "baseline " if event.run == self._baseline else ""
-        self._idle(f"{beside}{event.reason}: {event.step} steps in {duration(event.seconds)}")
+        steps = counted(event.step, "step")
+        self._idle(f"{beside}{event.reason}: {steps} in {duration(event.seconds)}")
 
     def _done(self, event: CommandDone) -> None:
         """Say what did not work; the reason is a notification of the controller."""

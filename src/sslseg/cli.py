@@ -18,6 +18,7 @@ from sslseg.core.catalogue import methods as known_methods
 from sslseg.core.config import DeviceChoice, SimulationRequest
 from sslseg.core.errors import Cancelled, SslsegError
 from sslseg.core.geometry import Plane
+from sslseg.core.words import counted
 from sslseg.options import (
     Device,
     Json,
@@ -39,15 +40,7 @@ from sslseg.options import (
 from sslseg.runner.perform import plain_words
 from sslseg.storage.store import ProjectStore
 from sslseg.suggest.strategies import AUTO
-from sslseg.terminal import (
-    Follower,
-    counted,
-    described,
-    kept_in_log,
-    pretraining_help,
-    stoppable,
-    table,
-)
+from sslseg.terminal import Follower, described, kept_in_log, pretraining_help, stoppable, table
 from sslseg.window import open_window
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from sslseg.core.config import TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import Event, Exported, RunFinished, RunStarted, Validated
+from sslseg.core.words import counted
 from sslseg.session import Session
 from sslseg.storage.arrays import latest_prediction, load_prediction
 from sslseg.storage.images import read_volume
@@ -43,8 +44,9 @@ def headless(out: Path, minutes: float, tell: Tell) -> tuple[Path, ...]:
     if not (project / DATABASE).exists():
         make_sample_project(project)
     with Session(project) as session:
-        slices = len(session.store.slices())
-        tell(f"{project}: {len(session.store.cases())} cases, {slices} slices labelled in all")
+        cases, slices = len(session.store.cases()), len(session.store.slices())
+        told = f"{counted(cases, 'case')}, {counted(slices, 'slice')} labelled in all"
+        tell(f"{project}: {told}")
         _follow(session.train(TrainRequest(minutes=minutes), control), tell)
         _follow(session.predict((), control), tell)
         for suggestion in session.suggest(3, "auto"):
@@ -66,7 +68,8 @@ def _follow(events: Iterator[Event], tell: Tell) -> tuple[Path, ...]:
             case Validated(mean=float()):
                 tell(f"Step {event.step}: {event.words} on held-out slices")
             case RunFinished():
-                tell(f"{event.step} steps in {event.seconds:.0f} s. {event.message}".rstrip())
+                steps = counted(event.step, "step")
+                tell(f"{steps} in {event.seconds:.0f} s. {event.message}".rstrip())
             case Exported():
                 files += tuple(Path(file) for file in event.files)
     return files

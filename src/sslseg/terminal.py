@@ -27,6 +27,7 @@ from sslseg.core.events import (
     StepReported,
     Validated,
 )
+from sslseg.core.words import counted
 from sslseg.runner.launch import new_log
 
 SPARSE_SECONDS = 10.0
@@ -163,7 +164,7 @@ class Follower:
             case CriticJudged():
                 self.say(f"Step {event.step}: {event.health.words}")
             case RunFinished():
-                end = f"{self._doing} {event.reason.value} after {event.step} steps"
+                end = f"{self._doing} {event.reason.value} after {counted(event.step, 'step')}"
                 self.say(f"{end} in {event.seconds:.0f} s. {event.message}".rstrip())
 
     def _update(self, text: str, due: bool) -> bool:
@@ -219,11 +220,6 @@ def kept_in_log() -> str:
         return ""
     log.write_text(traceback.format_exc(), encoding="utf-8")
     return f" Details: {log}"
-
-
-def counted(number: int, thing: str) -> str:
-    """Return a number of things, such as "1 slice" or "3 slices"."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def table(rows: dict[str, dict[str, dict[str, float | None]]]) -> str:

@@ -43,6 +43,7 @@ from sslseg.core.events import (
     WorkerReady,
 )
 from sslseg.core.suggestion import Suggestion
+from sslseg.core.words import counted
 from sslseg.runner.launch import thread_count
 from sslseg.runner.perform import perform
 
@@ -340,7 +341,7 @@ def _device() -> str:
         return f"cuda ({torch.cuda.get_device_name(0)})"
     if torch.backends.mps.is_available():
         return "mps"
-    return f"cpu ({torch.get_num_threads()} threads)"
+    return f"cpu ({counted(torch.get_num_threads(), 'thread')})"
 
 
 def _simulate(project: Path, request: SimulationRequest, control: Control) -> Iterator[Event]:

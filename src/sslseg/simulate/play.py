@@ -12,6 +12,7 @@ import numpy as np
 from sslseg.core.config import SimulationRequest
 from sslseg.core.control import Control
 from sslseg.core.events import Event, Progress, SimulationReported, StepReported
+from sslseg.core.words import counted
 from sslseg.simulate import effort
 from sslseg.simulate.arms import Round, arms_of, digest
 from sslseg.simulate.chart import draw
@@ -47,7 +48,8 @@ def simulate(project: Path, request: SimulationRequest, control: Control) -> Ite
     arms, blind = arms_of(request), control.blind()
     world = World.of(project, request)
     replays = [Replay(world, arm) for arm in arms]
-    yield _report(world, replays, f"{sum(len(each.rounds) for each in replays)} rounds are done.")
+    done = sum(len(each.rounds) for each in replays)
+    yield _report(world, replays, f"Done so far: {counted(done, 'round')}.")
     for replay in replays:
         if replay.complete:
             continue

@@ -22,6 +22,7 @@ from sslseg.core.errors import SslsegError
 from sslseg.core.events import ArmCurve, Event
 from sslseg.core.geometry import take_slice
 from sslseg.core.suggestion import Suggestion
+from sslseg.core.words import counted
 from sslseg.evaluation import dice
 from sslseg.session import Session
 from sslseg.simulate.arms import Arm, Dice, Round, averaged, curve, digest
@@ -85,7 +86,8 @@ class Replay:
         value = "undefined" if curve.dice[-1] is None else f"{curve.dice[-1]:.3f}"
         return (
             f"{curve.name}, seed {arm.seed}, round {len(self.rounds)} of {arm.request.rounds}: "
-            f"{curve.slices[-1]} slices in {curve.minutes[-1]:.1f} minutes, Dice {value}."
+            f"{counted(curve.slices[-1], 'slice')} in {curve.minutes[-1]:.1f} minutes, "
+            f"Dice {value}."
         )
 
     def __enter__(self) -> Self:

@@ -11,6 +11,7 @@ from torch import dtype as torch_dtype
 
 from sslseg.core.config import DeviceChoice
 from sslseg.core.errors import SslsegError
+from sslseg.core.words import counted
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def _mps() -> Device:
 def _cpu() -> Device:
     threads = torch.get_num_threads()
     amp = torch.bfloat16 if fast_bfloat16() else None
-    return Device(torch.device("cpu"), f"CPU, {threads} threads", _ram(), amp, threads)
+    return Device(torch.device("cpu"), f"CPU, {counted(threads, 'thread')}", _ram(), amp, threads)
 
 
 def fast_bfloat16() -> bool:
