@@ -62,8 +62,10 @@ def test_a_last_axis_of_one_is_dropped_and_masks_are_3d(tmp_path: Path) -> None:
     write_labels(
         tmp_path / "m.nii.gz", (volume.data % 3).astype(np.uint8), describe(source), source
     )
-    written = nib.load(tmp_path / "m.nii.gz")
-    assert written.shape == (4, 5, 6)
+    written, original = nib.load(tmp_path / "m.nii.gz"), nib.load(source)
+    assert written.shape == original.shape[:3] == (4, 5, 6)
+    assert np.array_equal(written.affine, original.affine)
+    assert written.header.get_zooms() == original.header.get_zooms()[:3]
     assert np.array_equal(np.asarray(written.dataobj), phantom() % 3)
 
 
