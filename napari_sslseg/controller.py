@@ -374,7 +374,7 @@ class Controller:
         if not self.view.flush():
             raise SslsegError(
                 "strokes that could not be written yet",
-                "room and permission in the project folder",
+                "every stroke on disk before going on",
                 "Mend what the message before says; the strokes stay on the screen until then.",
             )
 
