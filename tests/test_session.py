@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 from engine_worlds import CORONAL, SHAPE, one_thread, paint, truth, write_image
+from safetensors.numpy import load_file
 
 from sslseg.core.annotation import BACKGROUND, SliceState
 from sslseg.core.config import DeviceChoice, TrainRequest
@@ -31,6 +33,7 @@ from sslseg.core.geometry import Plane
 from sslseg.session import Session
 from sslseg.storage import arrays
 from sslseg.storage.checkpoints import latest_facts
+from sslseg.training import loop
 from sslseg.training.model import honest, load_facts_and_tensors, runs
 
 __all__ = ["one_thread"]
@@ -501,6 +504,28 @@ def test_supervised_is_not_compared_with_itself(session):
         run(session, request(baseline=True, method="supervised"))
 
 
+def test_optimisers_are_kept_only_while_a_run_lasts(session, monkeypatch):
+    paint(session.store, "a", [2, 4, 5, 6])
+    monkeypatch.setattr(loop, "_Pace", partial(loop._Pace, checkpoint=0.0))
+    run(session, request(5))
+    (folder,) = runs(session.store.path)
+    first, last = sorted(folder.glob("*.safetensors"))
+    (joined,) = honest(folder).glob("*.safetensors")
+    assert [file.stem[-1] for file in (first, joined, last)] == ["1", "3", "5"]
+    whole = [any("optimiser" in name for name in load_file(f)) for f in (first, joined, last)]
+    assert whole == [True, False, False]
+    assert last.stat().st_size < 0.6 * first.stat().st_size
+    assert list(session.predict(("b",), Control())), "what is left is enough to predict"
+    (start,) = of(RunStarted, run(session, request(1)))
+    assert any(folder.name in words for words in start.plan), "and for the next round"
+
+
+def damage(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+
+
 def test_a_damaged_newest_run_gives_way_to_the_one_before(session):
     paint(session.store, "a", [2, 5])
     run(session, request(method="supervised"))
@@ -509,10 +534,10 @@ def test_a_damaged_newest_run_gives_way_to_the_one_before(session):
     newest, oldest = runs(session.store.path)
     assert oldest.name == before.run
     for file in newest.glob("checkpoint-*.safetensors"):
-        file.write_bytes(file.read_bytes()[:-1] + b"?")
+        damage(file)
     facts, _ = load_facts_and_tensors(session.store.path)
     assert facts.run == oldest.name
     for file in oldest.glob("checkpoint-*.safetensors"):
-        file.write_bytes(file.read_bytes()[:-1] + b"?")
+        damage(file)
     with pytest.raises(SslsegError, match="only damaged checkpoints"):
         load_facts_and_tensors(session.store.path)

@@ -235,6 +235,13 @@ def test_the_newest_two_checkpoints_are_kept(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_a_checkpoint_is_never_replaced_by_one_of_the_same_step(tmp_path: Path) -> None:
+    first = checkpoints.save(tmp_path, 5, {"w": np.zeros(3), "m": np.ones(3)}, {})
+    before = first.read_bytes()
+    assert checkpoints.save(tmp_path, 5, {"w": np.zeros(3)}, {}) == first
+    assert first.read_bytes() == before
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".json"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, suffix: str) -> None:
     for step in (1, 2):

@@ -113,6 +113,7 @@ def make_job(clock):
             join_held_out=join or (lambda: None),
             preview=preview or (lambda: None),
             save=lambda: f"checkpoint-{job.trainer.step_count}",
+            conclude=lambda: f"last-{job.trainer.step_count}",
         )
 
     def remember(*args, **kwargs):
@@ -178,7 +179,7 @@ def test_stopped_at_a_step_keeps_what_was_learnt(make_job):
     events = list(train(job, control))
     assert (end(events).reason, end(events).step) == (FinishReason.STOPPED, 5)
     saved = [e for e in events if isinstance(e, CheckpointSaved)]
-    assert [(e.step, e.path) for e in saved] == [(5, "checkpoint-5")]
+    assert [(e.step, e.path) for e in saved] == [(5, "last-5")]
 
 
 def test_stopped_while_predicting_keeps_what_was_learnt(make_job):
@@ -237,7 +238,7 @@ def test_what_was_learnt_before_a_problem_is_kept(make_job):
 
     events = list(train(make_job(act=fail_late, steps=9), Control()))
     assert end(events).reason is FinishReason.FAILED
-    assert [e.path for e in events if isinstance(e, CheckpointSaved)] == ["checkpoint-2"]
+    assert [e.path for e in events if isinstance(e, CheckpointSaved)] == ["last-2"]
 
 
 def test_unforeseen_errors_leave_through_the_caller(make_job):

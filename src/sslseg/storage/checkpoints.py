@@ -20,6 +20,8 @@ _KEPT = 2
 def save(folder: Path, step: int, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> Path:
     """Write a checkpoint and drop all but the newest two.
 
+    One of that step is left as it is: half replaced, it would be none.
+
     Parameters
     ----------
     folder : Path
@@ -43,6 +45,8 @@ def save(folder: Path, step: int, tensors: Mapping[str, Any], facts: Mapping[str
     """
     make_folder(folder)
     path = folder / f"checkpoint-{step:09d}.safetensors"
+    if path.exists() and path.with_suffix(".json").exists():
+        return path
     data = numpy.save({name: _to_numpy(tensor) for name, tensor in tensors.items()})
     digest = hashlib.sha256(data).hexdigest()
     write_atomic(path, data)

@@ -92,6 +92,8 @@ class Job:
         Predicts the case on the screen; None when there is none.
     save : callable
         Writes a checkpoint and returns its path.
+    conclude : callable
+        Does so for a run that is over.
     """
 
     trainer: Trainer
@@ -103,6 +105,7 @@ class Job:
     join_held_out: Callable[[], None]
     preview: Callable[[], PredictionReady | None]
     save: Callable[[], str]
+    conclude: Callable[[], str]
 
 
 def train(job: Job, control: Control) -> Iterator[Event]:
@@ -132,7 +135,7 @@ def train(job: Job, control: Control) -> Iterator[Event]:
         raise
     if worth_keeping and job.trainer.step_count:
         step = job.trainer.step_count
-        yield CheckpointSaved(run=run, step=step, path=job.save())
+        yield CheckpointSaved(run=run, step=step, path=job.conclude())
         yield from job.validate()
     yield RunFinished(
         run=run,

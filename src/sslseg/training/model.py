@@ -91,10 +91,9 @@ def make_trainer(request: TrainRequest, method: str, plan: Plan, device: Device)
     return Trainer(find(method)(params, critic), plan, device, request.seed, training, critic)
 
 
-def save(folder: Path, trainer: Trainer, facts: ModelFacts) -> Path:
-    """Write a checkpoint of the trainer as it is."""
-    tensors = trainer.state()
-    return checkpoints.save(folder, trainer.step_count, tensors, facts.model_dump(mode="json"))
+def save(folder: Path, tensors: dict[str, torch.Tensor], facts: ModelFacts) -> Path:
+    """Write a checkpoint: `weights` of a trainer that has done its work, `state` before."""
+    return checkpoints.save(folder, facts.step, tensors, facts.model_dump(mode="json"))
 
 
 def honest(run: Path) -> Path:

@@ -103,6 +103,7 @@ class PretrainingRound:
             join_held_out=lambda: None,
             preview=lambda: None,
             save=self._save,
+            conclude=self._save,
         )
 
     # ---- the loop's data ----

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from sslseg.core.annotation import SliceState
 from sslseg.core.catalogue import DEFAULT_METHOD
 from sslseg.core.config import TrainRequest
@@ -142,6 +144,7 @@ class Round:
             join_held_out=self._join_held_out,
             preview=lambda: self.preview(self.trainer, self.facts()),
             save=self._save,
+            conclude=self._conclude,
         )
 
     def facts(self) -> model.ModelFacts:
@@ -224,7 +227,7 @@ class Round:
         assert self._data is not None
         if self._data.held_out():
             folder = self.store.path / "runs" / self.run
-            model.save(model.honest(folder), self.trainer, self.facts())
+            model.save(model.honest(folder), self.trainer.weights(), self.facts())
             self._data.join_held_out()
             self._joined = True
 
@@ -279,8 +282,14 @@ class Round:
         return diversity(predictor, data.annotated_sampler(plan, self.request.seed))
 
     def _save(self) -> str:
-        folder = self.store.path / "runs" / self.run
-        return str(model.save(folder, self.trainer, self.facts()))
+        return self._saved(self.trainer.state())
+
+    def _conclude(self) -> str:
+        # nobody goes on inside a run that is over, and the optimisers are half of a checkpoint
+        return self._saved(self.trainer.weights())
+
+    def _saved(self, tensors: dict[str, Tensor]) -> str:
+        return str(model.save(self.store.path / "runs" / self.run, tensors, self.facts()))
 
 
 def required(params: TrainingParams, method: type[Method[MethodParams]]) -> TrainingParams:

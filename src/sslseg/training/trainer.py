@@ -331,21 +331,26 @@ class Trainer:
             encoders=tuple(part for part in self._parts() if isinstance(part, Encoder)),
         )
 
-    def state(self) -> dict[str, Tensor]:
-        """Return copies of all tensors of networks, critic and optimisers by name, on the CPU."""
-        tensors = {
-            f"net.{name}.{key}": value
-            for name, net in self.nets.items()
+    def weights(self) -> dict[str, Tensor]:
+        """Return copies of the tensors that predict and start a next round, on the CPU."""
+        nets = {f"net.{name}.": net for name, net in self.nets.items()}
+        if self.critic is not None:
+            nets["critic."] = self.critic.net
+        return {
+            prefix + key: copied(value)
+            for prefix, net in nets.items()
             for key, value in net.state_dict().items()
         }
-        tensors |= {f"memory.{name}": value for name, value in self.method.memory().items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return `weights` and copies of all else that `load_state` needs, on the CPU."""
+        tensors = {f"memory.{name}": value for name, value in self.method.memory().items()}
         tensors |= optimiser_state("optimiser", self.optimiser)
         if self.critics_optimiser is not None:
             tensors |= optimiser_state("critics_optimiser", self.critics_optimiser)
         if self.critic is not None:
-            tensors |= {f"critic.{k}": v for k, v in self.critic.net.state_dict().items()}
             tensors |= optimiser_state("critic_optimiser", self.critic.optimiser)
-        return {name: copied(tensor) for name, tensor in tensors.items()}
+        return self.weights() | {name: copied(tensor) for name, tensor in tensors.items()}
 
     def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over weights where names and shapes agree: the warm start of a new round."""
