@@ -19,7 +19,7 @@ from qtpy.QtCore import QTimer
 
 from napari_sslseg.bridge import stop_timer
 from sslseg.core.annotation import BACKGROUND, Annotation, SliceState
-from sslseg.core.errors import SslsegError
+from sslseg.core.errors import SslsegError, UnknownLabels
 from sslseg.core.geometry import Plane, take_slice
 
 if TYPE_CHECKING:
@@ -141,9 +141,11 @@ class LabelsAdapter:
         """Write every change that is not on disk yet; tell whether all is on disk now."""
         voxels = changed_voxels(np.asarray(self._layer.data), self._shadow)
         if not len(voxels):
+            self.failing = False
             return True
         plane, indices = touched_slices(voxels, self._view.plane)
         written = self._write(plane, {i: self._revision(plane, i) for i in indices})
+        self.failing &= not written
         return written and self._empty_crossed(voxels)
 
     def close(self) -> None:
@@ -182,13 +184,15 @@ class LabelsAdapter:
     def _write(self, plane: Plane, slices: Slices) -> bool:
         try:
             self._save(plane, slices)
-        except (SslsegError, OSError) as error:
-            # The layer still holds the strokes; the watch timer tries again, and says so once.
-            if not self.failing:
-                self.failing = True
-                self.failed.emit(error)
+        except UnknownLabels as error:
+            if len(slices) > 1:  # a wrong value on one slice must not hold back the others
+                written = [self._write(plane, {i: one}) for i, one in slices.items()]
+                return all(written)
+            self._fail(error)
             return False
-        self.failing = False
+        except (SslsegError, OSError) as error:
+            self._fail(error)
+            return False
         for index, (labels, state) in slices.items():
             shadow = take_slice(self._shadow, plane, index)
             self._past.setdefault((plane, index, _digest(shadow)), self.state(plane, index))
@@ -197,6 +201,12 @@ class LabelsAdapter:
             self._states[plane, index] = state
         self.written.emit()
         return True
+
+    def _fail(self, error: Exception) -> None:
+        """Say once what is wrong; the layer still holds the strokes, and the watch tries again."""
+        if not self.failing:
+            self.failing = True
+            self.failed.emit(error)
 
     def _stamped(self, event: Any = None) -> None:
         self._changed_at = time.monotonic()

@@ -236,6 +236,21 @@ def test_a_full_disk_is_told_once_and_tried_again(labelling, layer, qtbot, same,
     assert "saved" in labelling.status.text()
 
 
+def test_a_value_without_a_class_holds_back_its_own_slice_alone(labelling, layer, qtbot, on_disk):
+    told = []
+    labelling.controller.view.failed.connect(told.append)
+    layer.data[3, 4, 1] = 9  # from napari's console: no brush paints it
+    layer.data[8, 6, 5] = 1
+    qtbot.waitUntil(lambda: on_disk()[8, 6, 5] == 1, timeout=3000)
+    assert not on_disk()[:, :, 1].any()
+    layer.data[8, 7, 5] = 1
+    qtbot.waitUntil(lambda: on_disk()[8, 7, 5] == 1, timeout=3000)
+    assert [str(error).startswith("Got label values [9]") for error in told] == [True]
+    layer.data[3, 4, 1] = 2
+    qtbot.waitUntil(lambda: on_disk()[3, 4, 1] == 2, timeout=3000)
+    assert not labelling.controller.view.failing
+
+
 def test_strokes_that_cannot_be_written_are_not_thrown_away(
     labelling, layer, project, monkeypatch, same, qtbot
 ):

@@ -28,5 +28,9 @@ class SslsegError(Exception):
         return f"Got {self.got}; expected {self.expected}. {self.todo}"
 
 
+class UnknownLabels(SslsegError):
+    """Labels hold a value that no class has; other slices may be sound."""
+
+
 class Cancelled(Exception):
     """Raised inside long work when the user asked for it to stop; never an error to show."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslseg.core.annotation import BACKGROUND, SliceKey, SliceRecord, SliceState
-from sslseg.core.errors import SslsegError
+from sslseg.core.errors import SslsegError, UnknownLabels
 from sslseg.core.geometry import Array, Geometry, Plane
 from sslseg.core.volume import ClassLabel
 from sslseg.storage.packing import checksum, pack, unpack
@@ -105,11 +105,11 @@ def last_good(
 
 
 def refuse_unknown(labels: Array, classes: Sequence[ClassLabel], where: str) -> None:
-    """Raise SslsegError where labels hold a value that is neither 0 nor that of a class."""
+    """Raise UnknownLabels where labels hold a value that is neither 0 nor that of a class."""
     unknown = sorted(set(np.unique(labels).tolist()) - {label.value for label in classes} - {0})
     if unknown:
         names = ", ".join(f"{label.value} {label.name}" for label in classes)
-        raise SslsegError(
+        raise UnknownLabels(
             f"label values {unknown} in {where}",
             f"0 and the project's classes ({names})",
             "Add the missing classes to the project, or correct the labels.",
