@@ -25,7 +25,7 @@ from sslseg.core.volume import CaseRecord
 from sslseg.data.preprocessing import load_prepared
 from sslseg.evaluation import evaluate
 from sslseg.export.formats import export
-from sslseg.export.masks import MaskSource, mask
+from sslseg.export.masks import predicted
 from sslseg.inference.features import SliceFeatures
 from sslseg.inference.native import to_native
 from sslseg.methods import find
@@ -341,7 +341,7 @@ class Session:
                     "Check the folder and the names.",
                 )
             truths[name] = read_labels(files[name], record.geometry, record.reorientation)
-            predictions[name] = mask(self.store, name, MaskSource.PREDICTIONS)
+            predictions[name] = predicted(self.store, name)
             spacings[name] = record.geometry.spacing
         return evaluate(predictions, truths, spacings, self.store.classes)
 

@@ -15,7 +15,7 @@ from sslseg.core.errors import Cancelled, SslsegError
 from sslseg.core.events import Event, Exported, Progress
 from sslseg.core.geometry import Plane
 from sslseg.core.prediction import Prediction, PredictionInfo
-from sslseg.export.masks import MaskSource
+from sslseg.export.masks import MaskSource, predicted
 from sslseg.export.nifti import export_nifti
 from sslseg.export.nnunet import export_nnunet
 from sslseg.storage.arrays import save_prediction
@@ -95,6 +95,20 @@ def test_predictions_in_the_format_of_each_image(store: ProjectStore, tmp_path: 
     assert np.array_equal(sitk.GetArrayFromImage(mask), (values() % 3).T)
     for fact in ("GetOrigin", "GetSpacing", "GetDirection"):
         assert getattr(mask, fact)() == getattr(image, fact)()
+
+
+def test_what_was_labelled_stands_in_the_exported_prediction(
+    store: ProjectStore, tmp_path: Path
+) -> None:
+    said = predict(store, "turned")
+    annotate(store, SliceState.PARTIAL)
+    (path,) = files(export_nifti(store, tmp_path / "out", PREDICTIONS, Control()))
+    expected = said.copy()
+    expected[0, :, 1], expected[1, :, 1], expected[2, :, 1] = 1, 2, 0
+    assert not np.array_equal(expected, said)
+    way = store.case("turned").reorientation
+    assert np.array_equal(voxels(path), way.to_source(expected))
+    assert np.array_equal(predicted(store, "turned"), said), "evaluation is of the model alone"
 
 
 def test_annotations_are_classes_and_zero(store: ProjectStore, tmp_path: Path) -> None:

@@ -44,11 +44,14 @@ def cases_with_masks(store: ProjectStore, what: MaskSource) -> tuple[str, ...]:
 
 
 def mask(store: ProjectStore, case: str, what: MaskSource) -> npt.NDArray[np.uint8]:
-    """Return ``(X, Y, Z)``, RAS+: class numbers, and 0 for background and everything unknown."""
+    """Return ``(X, Y, Z)``, RAS+: class numbers, and 0 for background and everything unknown.
+
+    In a predicted mask everything that a person labelled is as labelled.
+    """
     if what is MaskSource.ANNOTATIONS:
         labels = store.annotation(case).labels
         return np.where(labels == BACKGROUND, 0, labels).astype(np.uint8)
-    return _predicted(store, case)
+    return _checked(store, case)
 
 
 def target_mask(
@@ -58,10 +61,23 @@ def target_mask(
     if what is MaskSource.ANNOTATIONS:
         target = store.annotation(case).target()
         return np.where(target == IGNORE, ignore, target).astype(np.uint8)
-    return _predicted(store, case)
+    return _checked(store, case)
 
 
-def _predicted(store: ProjectStore, case: str) -> npt.NDArray[np.uint8]:
+def _checked(store: ProjectStore, case: str) -> npt.NDArray[np.uint8]:
+    """Return the prediction, corrected by all that was labelled since and before."""
+    target = store.annotation(case).target()
+    return np.where(target == IGNORE, predicted(store, case), target).astype(np.uint8)
+
+
+def predicted(store: ProjectStore, case: str) -> npt.NDArray[np.uint8]:
+    """Return what the model alone says of a case, ``(X, Y, Z)``, RAS+.
+
+    Raises
+    ------
+    SslsegError
+        If it was not predicted.
+    """
     folder = latest_prediction(store.path, case)
     if folder is None:
         raise SslsegError(
