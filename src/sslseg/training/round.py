@@ -22,6 +22,7 @@ from sslseg.core.events import (
     Validated,
 )
 from sslseg.core.prediction import CriticHealth
+from sslseg.core.words import counted
 from sslseg.data.domains import target_cases
 from sslseg.data.preprocessing import prepare_all
 from sslseg.data.project import HeldOutSlice, ProjectData, coverage
@@ -41,6 +42,9 @@ from sslseg.training.trainer import Trainer
 from sslseg.training.validation import critic_health, slice_dice
 
 NOTHING_BEFORE = "Starts anew: no earlier run of this method and shape."
+UNTIL_THEY_JOIN = (
+    f"for the first {REFIT_FROM:.0%} of the run to measure Dice on, then to learn from."
+)
 NOTHING_HELD_OUT = (
     "No slice is held out yet, so no Dice is measured; from the fourth labelled slice on some are."
 )
@@ -120,8 +124,7 @@ class Round:
         words = self.plan.words
         held = sum(r.validation and r.state is not SliceState.NONE for r in self.store.slices())
         if held and self.trainer.training.validation:
-            some = "1 held-out slice judges" if held == 1 else f"{held} held-out slices judge"
-            words = (*words, f"{some} the first {REFIT_FROM:.0%} of the run, then teach.")
+            words = (*words, f"{counted(held, 'slice')} held out: {UNTIL_THEY_JOIN}")
         elif self.trainer.training.validation:
             words = (*words, NOTHING_HELD_OUT)
         words = (*words, *self._beginning())
