@@ -223,7 +223,7 @@ class CaseLayers:
         if "annotation" in gone:
             self.activate_brush()
         if gone:
-            show_info(f"The {' and '.join(gone)} of the case on the screen were put back.")
+            show_info(f"Put back, since the case needs it: {' and '.join(gone)}.")
 
     def _binned(self, event: Any) -> None:
         """Someone else took a layer out: one of the model's is made anew when it is due."""

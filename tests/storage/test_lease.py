@@ -169,6 +169,18 @@ def test_a_lease_that_vanished_is_taken_again(project: ProjectStore) -> None:
     assert (project.path / LEASE).exists()
 
 
+def test_a_folder_that_was_away_for_a_moment_is_written_to_again(project: ProjectStore) -> None:
+    away = project.path.with_name("away")
+    project.path.rename(away)
+    with pytest.raises(SslsegError):
+        save(project)
+    with pytest.raises(SslsegError):
+        save(project)
+    away.rename(project.path)
+    assert save(project) == 1
+    assert not project.read_only
+
+
 def test_two_stores_of_one_process_can_both_write(project: ProjectStore) -> None:
     with ProjectStore.open(project.path) as second:
         assert [save(store) for store in (second, project, second)] == [1, 2, 3]

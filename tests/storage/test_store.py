@@ -1,6 +1,7 @@
 """What the project keeps, in which order, and what it refuses."""
 
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -304,3 +305,14 @@ def test_a_full_disk_changes_nothing(project: ProjectStore) -> None:
     project.annotation("head")
     db.execute("PRAGMA max_page_count = 1000000")
     assert project.save_slices("head", Plane.AXIAL, {0: (noise, PARTIAL)}) == last + 1
+
+
+def test_a_copy_of_the_folder_finds_the_images_where_they_were(
+    project: ProjectStore, tmp_path: Path
+) -> None:
+    where = project.source_path("head")
+    project.close()
+    copy = tmp_path / "elsewhere" / "deep" / "copy"
+    shutil.copytree(project.path, copy)
+    with ProjectStore.open(copy) as store:
+        assert store.source_path("head") == where

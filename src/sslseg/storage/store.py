@@ -24,6 +24,9 @@ from sslseg.storage.arrays import make_folder
 from sslseg.storage.lease import Denial, Lease, LeaseHolder, acquire, refusal, user_name
 from sslseg.storage.naming import check_case_name, domain_name, new_class
 
+HOME = "home"
+"""Project setting: where the folder was when the first cases were added."""
+
 
 class ProjectStore:
     """A project folder's ``project.sqlite``; made by `create` or `open`, safe from any thread.
@@ -45,6 +48,7 @@ class ProjectStore:
         self._only_read = only_read
         self._connection = connection
         self._take(taken)
+        self._writer = self._lease is not None
         self._lock = threading.RLock()
 
     @classmethod
@@ -182,6 +186,8 @@ class ProjectStore:
         """
         stored = [r.model_copy(update={"source": self._relative(r.source)}) for r in records]
         with self._writing() as db:
+            home = json.dumps(str(self.path.resolve()))
+            db.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (HOME, home))
             for record in stored:
                 check_case_name(record.name)
                 if db.execute("SELECT 1 FROM cases WHERE name = ?", (record.name,)).fetchone():
@@ -230,14 +236,17 @@ class ProjectStore:
     def source_path(self, case: str) -> Path:
         """Return the image of a case; raises SslsegError if it has vanished."""
         source = self.case(case).source
-        path = Path(os.path.normpath(self.path.resolve() / source))
-        if not path.exists():
+        # beside the folder, or where the folder was at first: it may be a copy
+        homes = (self.path.resolve(), Path(self.setting(HOME) or self.path))
+        paths = [Path(os.path.normpath(home / source)) for home in homes]
+        found = next((path for path in paths if path.exists()), None)
+        if found is None:
             raise SslsegError(
-                f"no image of case {case} at {path}",
+                f"no image of case {case} at {paths[0]}",
                 "the file that was added",
                 "Put it back, or connect the drive it lies on; annotations are not affected.",
             )
-        return path
+        return found
 
     # ---- annotations ----
 
@@ -368,8 +377,10 @@ class ProjectStore:
 
     def _keep_lease(self) -> None:
         """Renew the lease; raises SslsegError if it was never held or is lost to someone else."""
-        if self._lease and not self._lease.renew():
-            self._lease.release()
+        away = isinstance(self._denial, OSError) and self._writer
+        if away or (self._lease and not self._lease.renew()):
+            if self._lease:
+                self._lease.release()
             self._take(acquire(self.path))  # it may have vanished, or be with another store of ours
         if self._lease is None:
             raise self.refusal()
