@@ -268,7 +268,11 @@ def main() -> None:
     parser.add_argument("--size", type=sides, help="of the window, such as 1600x1000")
     args = parser.parse_args()
     data = data_folder(parser, args.data, "hippocampus")
-    key = {"seconds": args.seconds, "size": args.size, "worker_threads": thread_count()}
+    key = {
+        "seconds": args.seconds,
+        "size": args.size and list(args.size),
+        "worker_threads": thread_count(),
+    }
     result = once("responsiveness.jsonl", key, partial(run, data, args.seconds, args.size))
     print(f"window {result['window'][0]} x {result['window'][1]}")
     for what, limit in LIMITS.items():

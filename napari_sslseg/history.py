@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import calendar
 import time
 from pathlib import Path
 
 from sslseg.core.words import counted
+
+STAMP = len("20260131-120000")
+"""Letters of a run's name that tell when it began, in UTC; no copy of the folder changes them."""
 
 
 def last_training(project: Path) -> str:
@@ -18,6 +22,7 @@ def last_training(project: Path) -> str:
     for run in sorted((project / "runs").glob("*"), reverse=True):
         facts = latest_facts(run)
         if facts is not None and not facts.get("baseline"):
-            when = time.strftime("%d %b %H:%M", time.localtime(run.stat().st_mtime))
+            began = calendar.timegm(time.strptime(run.name[:STAMP], "%Y%m%d-%H%M%S"))
+            when = time.strftime("%d %b %H:%M", time.localtime(began))
             return f"last training: {facts['method']}, {when}, {counted(facts['step'], 'step')}"
     return ""

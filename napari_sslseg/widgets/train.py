@@ -43,6 +43,7 @@ from sslseg.runner import RunnerState
 
 BASELINE = "supervised"
 NEVER = "no training yet"
+NO_PLAN = "The plan of a training stands here once it has begun."
 SHOWN_EVERY = 1.0
 """Seconds between looks at the progress; each one repaints part of the window."""
 
@@ -82,7 +83,7 @@ class TrainWidget(QWidget):
         self.curves = CurvesWidget()
         self.corrections = CorrectionsWidget(controller)
         self.compare = _compare_box()
-        self.plan = hint("The plan of a training stands here once it has begun.")
+        self.plan = hint(NO_PLAN)
         self._more = Section("More settings", self.form, folded=True, aside=True)
         self._why = Section("What was planned", self.plan, folded=True, aside=True)
         self._arrange()
@@ -182,6 +183,8 @@ class TrainWidget(QWidget):
         path = None if store is None else store.path
         if path != self._project:
             self._project = path
+            self.curves.setVisible(False)  # they are of the project before
+            self.plan.setText(NO_PLAN)
             self._idle((last_training(path) if path else "") or NEVER)
 
     # ---- what the engine tells ----

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton, QWidget
 from napari_sslseg.history import last_training
 from napari_sslseg.widgets.review import ExportDialog
 from napari_sslseg.widgets.suggestions import NO_VOLUMES
+from napari_sslseg.widgets.train import NO_PLAN
 from sslseg.core.events import Export, Open, Predict, Pretrain, RunFinished, ShowCase, Train
 from sslseg.core.geometry import Plane, take_slice
 from sslseg.storage.checkpoints import save
@@ -378,12 +379,21 @@ def test_buttons_stay_under_the_mouse_when_a_training_shows_its_curves(labelling
 
 def test_a_project_that_is_opened_again_says_when_it_was_trained(project, tmp_path):
     assert last_training(project) == ""
-    save(project / "runs" / "a", 7, {"w": np.zeros(1)}, {"method": "co-training", "step": 7})
     save(
-        project / "runs" / "b", 9, {"w": np.zeros(1)}, {"method": "x", "step": 9, "baseline": True}
+        project / "runs" / "20260131-120000-00-a",
+        7,
+        {"w": np.zeros(1)},
+        {"method": "co-training", "step": 7},
+    )
+    save(
+        project / "runs" / "20260131-130000-00-b",
+        9,
+        {"w": np.zeros(1)},
+        {"method": "x", "step": 9, "baseline": True},
     )
     assert last_training(project).startswith("last training: co-training, ")
     assert last_training(project).endswith(", 7 steps")
+    assert " Jan " in last_training(project), "as the run's name says, whatever was copied when"
 
 
 def test_the_title_names_the_open_project_and_the_list_says_why_it_is_empty(labelling, tmp_path):
@@ -392,3 +402,13 @@ def test_the_title_names_the_open_project_and_the_list_says_why_it_is_empty(labe
     controller.new_project(tmp_path / "second", ["a"])
     assert labelling._viewer.title == "SSL Segmentation: second"
     assert labelling.suggestions.list.item(0).text() == NO_VOLUMES
+
+
+def test_curves_and_plan_of_a_project_go_with_it(labelling, qtbot, tmp_path):
+    train = labelling.train
+    press(qtbot, labelling, "train")
+    qtbot.waitUntil(lambda: train.curves.isVisibleTo(labelling), timeout=20000)
+    qtbot.waitUntil(lambda: not labelling.controller.awaits("train"), timeout=20000)
+    labelling.controller.new_project(tmp_path / "second", ["a"])
+    assert not train.curves.isVisibleTo(labelling)
+    assert train.plan.text() == NO_PLAN
