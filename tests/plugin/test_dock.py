@@ -380,13 +380,13 @@ def test_buttons_stay_under_the_mouse_when_a_training_shows_its_curves(labelling
 def test_a_project_that_is_opened_again_says_when_it_was_trained(project, tmp_path):
     assert last_training(project) == ""
     save(
-        project / "runs" / "20260131-120000-00-a",
+        project / "runs" / "20260115-120000-00-a",
         7,
         {"w": np.zeros(1)},
         {"method": "co-training", "step": 7},
     )
     save(
-        project / "runs" / "20260131-130000-00-b",
+        project / "runs" / "20260115-130000-00-b",
         9,
         {"w": np.zeros(1)},
         {"method": "x", "step": 9, "baseline": True},
