@@ -150,7 +150,7 @@ class Controller:
         self.store = None
         self.worklist.reset()
         self.corrections.begin(None)
-        self.queue.set(())
+        self._guide.take(())
 
     def add_images(self, paths: Sequence[Path]) -> None:
         """Read image files or DICOM folders beside the window, and add them as cases."""
@@ -272,7 +272,7 @@ class Controller:
         if isinstance(event, PredictionReady) and self.store is not None:
             self._predicted(event.case, Path(event.folder))
         elif isinstance(event, SuggestionsReady):
-            self.queue.set(event.suggestions)
+            self._guide.take(event.suggestions)
         elif isinstance(event, Exported):
             show_info(f"Export complete: {counted(len(event.files), 'file')} written.")
         elif isinstance(event, RunStarted):

@@ -7,6 +7,7 @@ from napari_sslseg.labels_adapter import Slices
 from napari_sslseg.suggestions import SuggestionQueue
 from sslseg.core.annotation import SliceKey, SliceState
 from sslseg.core.geometry import Plane
+from sslseg.core.suggestion import Suggestion
 
 FEW = 3
 """Suggestions left from which on new ones are wanted."""
@@ -25,6 +26,11 @@ class Guide:
         self._state = SliceState.NONE
         self.wants_more = False
         view.moved.connect(self._look)
+
+    def take(self, suggestions: tuple[Suggestion, ...]) -> None:
+        """Begin a new list; whatever was wanted before is answered by it."""
+        self._queue.set(suggestions)
+        self.wants_more = False
 
     def saved(self, case: str, plane: Plane, slices: Slices) -> None:
         """Slices of a plane are on disk."""

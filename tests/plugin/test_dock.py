@@ -13,7 +13,16 @@ from napari_sslseg.history import last_training
 from napari_sslseg.widgets.review import ExportDialog
 from napari_sslseg.widgets.suggestions import NO_VOLUMES
 from napari_sslseg.widgets.train import NO_PLAN
-from sslseg.core.events import Export, Open, Predict, Pretrain, RunFinished, ShowCase, Train
+from sslseg.core.events import (
+    Export,
+    Open,
+    Predict,
+    Pretrain,
+    RunFinished,
+    ShowCase,
+    Suggest,
+    Train,
+)
 from sslseg.core.geometry import Plane, take_slice
 from sslseg.storage.checkpoints import save
 from sslseg.storage.store import ProjectStore
@@ -202,6 +211,22 @@ def test_new_suggestions_are_asked_for_when_few_are_left(labelling, qtbot, runne
     press(qtbot, dock, "complete_slice")
     qtbot.waitUntil(lambda: len(queue.items) > 3, timeout=3000)
     assert [command.kind for command in runner.sent].count("suggest") == asked + 1
+
+
+def test_a_new_list_answers_what_was_wanted_while_it_was_made(labelling, qtbot, runner):
+    controller = labelling.controller
+    qtbot.waitUntil(lambda: len(controller.queue.items) > 3, timeout=3000)
+    qtbot.waitUntil(lambda: not controller.awaits("suggest"), timeout=3000)
+    full = controller.queue.items
+    controller.queue.set(full[:3])
+    controller.send(Suggest(count=12))
+    press(qtbot, labelling, "next_suggestion")
+    press(qtbot, labelling, "complete_slice")
+    qtbot.waitUntil(lambda: not controller.awaits("suggest"), timeout=3000)
+    for _ in range(3):  # whatever would be asked for now would be asked at a tick
+        controller._bridge.tick()
+    assert [command.kind for command in runner.sent].count("suggest") == 2
+    assert not controller.awaits("suggest")
 
 
 def test_a_suggestion_has_a_picture_and_a_click_goes_there(labelling, qtbot):
