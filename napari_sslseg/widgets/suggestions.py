@@ -15,6 +15,7 @@ from napari_sslseg.widgets.guard import guarded
 from napari_sslseg.widgets.style import button
 from sslseg.core.geometry import Plane
 from sslseg.core.suggestion import Box, Suggestion
+from sslseg.runner import RunnerState
 from sslseg.storage import arrays
 from sslseg.storage.store import ProjectStore
 
@@ -22,6 +23,8 @@ SIZE = 56
 """Side of a picture in pixels."""
 
 NO_VOLUMES = "Suggestions appear once the project holds volumes."
+STARTING = "The engine is starting; suggestions follow in a few seconds."
+ENDED = "The engine ended before it could suggest anything; Train starts it again."
 LOOKING = "The program looks for the slices that would help most…"
 NOTHING = "Nothing to suggest. New suggestions come after a training or with new volumes."
 
@@ -130,7 +133,11 @@ class SuggestionsWidget(QWidget):
     def _why_empty(self) -> str:
         if not self._controller.worklist.summaries:
             return NO_VOLUMES
-        return LOOKING if self._controller.awaits("suggest") else NOTHING
+        if self._controller.awaits("suggest"):
+            starting = self._controller.status.state is RunnerState.STARTING
+            return STARTING if starting else LOOKING
+        failed = self._controller.status.state is RunnerState.FAILED
+        return ENDED if failed else NOTHING
 
     def _mark(self) -> None:
         position = self._controller.queue.position()

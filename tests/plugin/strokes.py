@@ -1,4 +1,4 @@
-"""A hand on the mouse: drags through the layer's own callbacks."""
+"""Hands on mouse and keys: drags go through the layer's own callbacks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from napari.utils.interactions import (
     mouse_press_callbacks,
     mouse_release_callbacks,
 )
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QPushButton, QWidget
 
 
 @dataclass
@@ -45,3 +47,17 @@ def drag(viewer: Any, layer: Any, voxels: Sequence[Sequence[int]]) -> None:
         mouse_move_callbacks(layer, mouse)
     mouse.type, mouse.is_dragging = "mouse_release", False
     mouse_release_callbacks(layer, mouse)
+
+
+def press(qtbot: Any, dock: QWidget, name: str) -> None:
+    """Click a button of the dock that must be enabled."""
+    button = dock.findChild(QPushButton, name)
+    assert button.isEnabled(), name
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def type_key(qtbot: Any, viewer: Any, key: Qt.Key) -> None:
+    """Type a key into the canvas."""
+    canvas = viewer.window._qt_viewer.canvas.native
+    canvas.setFocus()
+    qtbot.keyClick(canvas, key)

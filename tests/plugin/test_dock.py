@@ -8,22 +8,14 @@ from fake_engine import HEALTH
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton, QWidget
+from strokes import press, type_key
 
 from napari_sslseg.history import last_training
 from napari_sslseg.widgets.review import ExportDialog
 from napari_sslseg.widgets.suggestions import NO_VOLUMES
 from napari_sslseg.widgets.train import NO_PLAN
-from sslseg.core.events import (
-    Export,
-    Open,
-    Predict,
-    Pretrain,
-    RunFinished,
-    ShowCase,
-    Suggest,
-    Train,
-)
-from sslseg.core.geometry import Plane, take_slice
+from sslseg.core.events import Export, Open, Predict, Pretrain, RunFinished, ShowCase, Train
+from sslseg.core.geometry import Plane
 from sslseg.storage.checkpoints import save
 from sslseg.storage.store import ProjectStore
 
@@ -32,18 +24,6 @@ NAMES = [
     *("accept_prediction", "train", "pretrain", "stop", "method", "minutes", "next_suggestion"),
     *("suggestion_list", "export", "extend_neighbour"),
 ]
-
-
-def press(qtbot, dock, name):
-    button = dock.findChild(QPushButton, name)
-    assert button.isEnabled(), name
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-
-
-def type_key(qtbot, viewer, key):
-    canvas = viewer.window._qt_viewer.canvas.native
-    canvas.setFocus()
-    qtbot.keyClick(canvas, key)
 
 
 def train_to_the_end(qtbot, dock):
@@ -162,84 +142,6 @@ def test_the_request_carries_method_minutes_and_changed_parameters(labelling, qt
     assert isinstance(runner.sent[-1], Train)
     assert (request.method, request.minutes) == ("co-training", 2.5)
     assert list(request.settings) == [number.name]
-
-
-def test_next_goes_through_the_suggestions_and_over_cases(labelling, qtbot):
-    dock = labelling
-    qtbot.waitUntil(lambda: bool(dock.controller.queue.items), timeout=3000)
-    first, second = dock.controller.queue.items[:2]
-    press(qtbot, dock, "next_suggestion")
-    view = dock.controller.view
-    assert (view.case.name, view.slices.plane, view.slices.index) == (
-        first.case,
-        first.plane,
-        first.slice,
-    )
-    assert dock._viewer.dims.order[0] == first.plane.axis
-    press(qtbot, dock, "complete_slice")
-    assert first not in dock.controller.queue.items
-    type_key(qtbot, dock._viewer, Qt.Key.Key_N)
-    assert (view.case.name, view.slices.index) == (second.case, second.slice)
-
-
-def test_a_partly_labelled_suggestion_leaves_the_list_when_she_goes_on(labelling, qtbot):
-    dock = labelling
-    controller = dock.controller
-    qtbot.waitUntil(lambda: bool(controller.queue.items), timeout=3000)
-    first, second = controller.queue.items[:2]
-    press(qtbot, dock, "next_suggestion")
-    view = controller.view
-    take_slice(view.layers.annotation.data, first.plane, first.slice)[3:5, 3:5] = 1
-    view.flush()
-    assert first in controller.queue.items, "more strokes may follow"
-    view.slices.go_to(first.plane, first.slice + 1)
-    assert first not in controller.queue.items
-    controller.go_to(second)
-    take_slice(view.layers.annotation.data, second.plane, second.slice)[3:5, 3:5] = 1
-    controller.show_case(next(n for n in controller.worklist.summaries if n != second.case))
-    assert second not in controller.queue.items
-
-
-def test_new_suggestions_are_asked_for_when_few_are_left(labelling, qtbot, runner):
-    dock = labelling
-    queue = dock.controller.queue
-    qtbot.waitUntil(lambda: len(queue.items) > 3, timeout=3000)
-    qtbot.waitUntil(lambda: not dock.controller.awaits("suggest"), timeout=3000)
-    queue.set(queue.items[:3])
-    asked = [command.kind for command in runner.sent].count("suggest")
-    press(qtbot, dock, "next_suggestion")
-    press(qtbot, dock, "complete_slice")
-    qtbot.waitUntil(lambda: len(queue.items) > 3, timeout=3000)
-    assert [command.kind for command in runner.sent].count("suggest") == asked + 1
-
-
-def test_a_new_list_answers_what_was_wanted_while_it_was_made(labelling, qtbot, runner):
-    controller = labelling.controller
-    qtbot.waitUntil(lambda: len(controller.queue.items) > 3, timeout=3000)
-    qtbot.waitUntil(lambda: not controller.awaits("suggest"), timeout=3000)
-    full = controller.queue.items
-    controller.queue.set(full[:3])
-    controller.send(Suggest(count=12))
-    press(qtbot, labelling, "next_suggestion")
-    press(qtbot, labelling, "complete_slice")
-    qtbot.waitUntil(lambda: not controller.awaits("suggest"), timeout=3000)
-    for _ in range(3):  # whatever would be asked for now would be asked at a tick
-        controller._bridge.tick()
-    assert [command.kind for command in runner.sent].count("suggest") == 2
-    assert not controller.awaits("suggest")
-
-
-def test_a_suggestion_has_a_picture_and_a_click_goes_there(labelling, qtbot):
-    dock = labelling
-    qtbot.waitUntil(lambda: bool(dock.controller.queue.items), timeout=3000)
-    qtbot.waitUntil(lambda: not dock.controller.background.busy, timeout=5000)
-    item = dock.suggestions.list.item(1)
-    image = item.icon().pixmap(56, 56).toImage()
-    assert len({image.pixel(x, 28) for x in range(56)}) > 5
-    wanted = dock.controller.queue.items[1]
-    dock.suggestions.list.itemClicked.emit(item)
-    assert dock.controller.view.case.name == wanted.case
-    assert wanted.reason in item.text()
 
 
 def test_keys_work_though_napari_has_them_for_other_things(labelling, qtbot):
