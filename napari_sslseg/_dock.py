@@ -108,7 +108,6 @@ class SegmentationDock(QWidget):
         layout.addWidget(Section("Next", self.suggestions), 1)
         layout.addWidget(self.finish)
         layout.addWidget(self.simulation)
-        layout.addWidget(self.status)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
@@ -117,7 +116,9 @@ class SegmentationDock(QWidget):
         # napari adds a stretch to vertical layouts, which would take half of the height.
         outer = QGridLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
         outer.addWidget(scroll)
+        outer.addWidget(self.status)  # in sight however far one has scrolled
 
     def _shortcuts(self) -> dict[str, Callable[..., None]]:
         weak = shortcuts.weak

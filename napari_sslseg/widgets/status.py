@@ -29,6 +29,7 @@ class StatusLine(QLabel):
         self.setObjectName("status")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._controller = controller
+        self.setContentsMargins(8, 2, 8, 2)
         self.setToolTip("Where the model is computed, what the engine does, and your last save")
         self._timer = QTimer(self)
         self._timer.setInterval(1000)

@@ -6,7 +6,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from qtpy.QtWidgets import QScrollArea
+from qtpy.QtWidgets import QScrollArea, QWidget
 from strokes import (
     Mouse,
     drag,
@@ -154,6 +154,22 @@ def test_all_of_the_dock_fits_a_window_of_1000_lines(labelling, qtbot, runner):
     assert labelling.look._below.isVisible()
     visible = labelling.status.visibleRegion().boundingRect()
     assert visible.height() == labelling.status.height()
+
+
+def test_what_is_used_all_the_time_is_in_sight_in_napari_s_own_window(labelling, qtbot, runner):
+    window = labelling._viewer.window._qt_window
+    window.resize(1090, 630)
+    qtbot.waitUntil(lambda: window.height() == 630, timeout=5000)
+    labelling.train.train_button.click()
+    qtbot.waitUntil(lambda: "completed" in labelling.train.bar.text(), timeout=20000)
+    names = ["case_list", "slice_state", "class_1", "complete_slice", "accept_prediction"]
+    names += ["next_suggestion", "method", "minutes", "train", "stop", "status"]
+    parts = {name: labelling.findChild(QWidget, name) for name in names}
+    parts["progress"] = labelling.train.bar
+    seen = {
+        name: part.visibleRegion().boundingRect() == part.rect() for name, part in parts.items()
+    }
+    assert all(seen.values()), seen
 
 
 def test_long_names_are_shortened_and_told_in_full(labelling):
