@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_sslseg.widgets.style import Section
 from sslseg.core.config import MethodInfo, Parameter, Scalar
+from sslseg.core.titles import title
 
 TYPES = {"bool": bool, "int": int, "float": float, "str": str}
 LIMIT = 1e6
@@ -29,7 +30,7 @@ def field(parameter: Parameter) -> Widget:
         options["max"] = TYPES[parameter.type](LIMIT if high is None else high)
         if parameter.type == "float":
             options["step"] = _step(float(parameter.default))
-    label = parameter.name.replace("_", " ")
+    label = title(parameter.name)
     kind = TYPES[parameter.type]
     return create_widget(
         value=parameter.default, annotation=kind, name=parameter.name, label=label, options=options

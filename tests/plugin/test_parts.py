@@ -25,7 +25,7 @@ from napari_sslseg.summaries import (
 )
 from napari_sslseg.thumbnails import draw_outlines, on_screen, outline, thumbnail
 from napari_sslseg.widgets.curves import KEPT, CurvesWidget, Series, group_of
-from napari_sslseg.widgets.parameters import ParameterForm
+from napari_sslseg.widgets.parameters import ParameterForm, field
 from napari_sslseg.widgets.status import ago
 from napari_sslseg.widgets.train import duration
 from sslseg.core.annotation import Annotation, SliceKey, SliceRecord, SliceState
@@ -34,6 +34,7 @@ from sslseg.core.errors import SslsegError
 from sslseg.core.events import StepReported
 from sslseg.core.geometry import Geometry, Plane
 from sslseg.core.suggestion import Suggestion
+from sslseg.core.titles import TITLES, title
 
 
 def suggestion(number: int, plane: Plane = Plane.AXIAL) -> Suggestion:
@@ -235,6 +236,23 @@ def test_every_shipped_method_has_a_form_at_its_defaults(qtbot):
     for method in methods():
         form.set_method(method)
         assert form.value() == {}, method.name
+
+
+def test_parameters_are_named_in_words_and_their_tips_name_them_for_the_command_line(qtbot):
+    from sslseg.core.catalogue import methods, pretraining_methods
+
+    for method in (*methods(), *pretraining_methods()):
+        titles = [title(each.name) for each in method.parameters]
+        assert len(set(titles)) == len(titles), method.name
+        assert all(len(words) <= 26 and words[0].isupper() for words in titles), titles
+    known = {
+        each.name for method in (*methods(), *pretraining_methods()) for each in method.parameters
+    }
+    assert set(TITLES) <= known, "a title of a parameter that is gone"
+    decay = next(each for each in methods()[0].parameters if each.name == "ema_decay")
+    widget = field(decay)
+    assert widget.label == "Slowness of the teacher"
+    assert widget.tooltip.endswith("On the command line: --set ema_decay=0.99")
 
 
 def test_times_in_words():
