@@ -15,6 +15,7 @@ from napari_sslseg.controller import Controller
 from napari_sslseg.widgets.annotate import AnnotateWidget
 from napari_sslseg.widgets.project import ProjectWidget
 from napari_sslseg.widgets.review import FinishWidget, LookWidget
+from napari_sslseg.widgets.silence import SilenceNotice
 from napari_sslseg.widgets.simulate import SimulationWidget
 from napari_sslseg.widgets.status import StatusLine
 from napari_sslseg.widgets.style import SHEET, Section
@@ -55,6 +56,7 @@ class SegmentationDock(QWidget):
         self.suggestions = SuggestionsWidget(self.controller)
         self.finish = FinishWidget(self.controller)
         self.simulation = SimulationWidget(self.controller)
+        self.silence = SilenceNotice(self.controller)
         self.status = StatusLine(self.controller)
         self._handlers = self._shortcuts()
         self._window: QWidget | None = None
@@ -118,7 +120,8 @@ class SegmentationDock(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
         outer.addWidget(scroll)
-        outer.addWidget(self.status)  # in sight however far one has scrolled
+        outer.addWidget(self.silence)
+        outer.addWidget(self.status)  # these in sight however far one has scrolled
 
     def _shortcuts(self) -> dict[str, Callable[..., None]]:
         weak = shortcuts.weak

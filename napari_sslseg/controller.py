@@ -238,6 +238,10 @@ class Controller:
         self._runner.send(command)
         self._look_at_status()
 
+    def end_engine(self) -> None:
+        """End an engine that does not answer; the next command starts it again."""
+        self._runner.kill()
+
     def report(self, error: Exception) -> None:
         """Show a problem without stopping the work."""
         show_error(str(error))

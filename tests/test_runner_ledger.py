@@ -19,7 +19,7 @@ from sslseg.core.events import (
     WorkerReady,
 )
 from sslseg.runner import RunnerState
-from sslseg.runner.ledger import CLOSED, Ledger
+from sslseg.runner.ledger import CLOSED, SILENCE_S, Ledger
 
 TRAIN = Train(request=TrainRequest())
 DONE = CommandDone(command="train")
@@ -195,3 +195,31 @@ def test_wait_tells_whether_something_is_held(ledger):
     ledger.drain()
     ledger.died("it broke")
     assert not ledger.wait(60.0)
+
+
+def test_a_silent_worker_is_told_before_its_first_word_and_before_the_first_step():
+    now = [0.0]
+    ledger = Ledger(clock=lambda: now[0])
+    ledger.started()
+    ledger.sent(Open(project="p"))
+    now[0] = SILENCE_S - 1
+    assert not ledger.status().silent
+    now[0] = SILENCE_S
+    assert ledger.status().silent
+    ledger.heard(WorkerReady(device="cpu"))
+    assert not ledger.status().silent
+    ledger.heard(CommandDone(command="open"))
+    now[0] += 10 * SILENCE_S
+    assert not ledger.status().silent, "nothing was asked for"
+    ledger.sent(TRAIN)
+    assert not ledger.status().silent
+    now[0] += SILENCE_S / 2
+    ledger.sent(Suggest())
+    now[0] += SILENCE_S / 2
+    assert ledger.status().silent, "a further command is no word of the worker"
+    ledger.heard(STARTED)
+    assert not ledger.status().silent
+    now[0] += SILENCE_S
+    assert ledger.status().silent
+    ledger.died("it broke")
+    assert not ledger.status().silent

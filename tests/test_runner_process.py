@@ -242,6 +242,20 @@ def test_a_frozen_worker_blocks_nothing(opened):
 
 
 @posix
+def test_a_worker_that_does_not_answer_can_be_ended_and_the_next_command_works(opened):
+    opened.send(train("hang"))
+    await_kind(opened, "step")
+    os.kill(opened.pid, signal.SIGSTOP)
+    opened.kill()
+    events = await_done(opened)
+    assert finishes(events)[0].reason is FinishReason.FAILED
+    assert "ended because it no longer answered. Your labels are kept" in events[-1].message
+    opened.kill()
+    opened.send(train())
+    assert await_done(opened, 2)[-1].message == ""
+
+
+@posix
 def test_close_ends_a_worker_that_hears_nothing(tmp_path):
     runner = ProcessRunner(FAKE, logs=tmp_path, patience=0.1)
     runner.send(Open(project=str(tmp_path)))

@@ -58,7 +58,7 @@ class FakeRunner:
 
     def __init__(self, steps: int = 20) -> None:
         self.sent: list[Command] = []
-        self.closed = False
+        self.closed = self.killed = self.silent = False
         self.steps = steps
         self._project = Path()
         self._shown = ""
@@ -74,7 +74,7 @@ class FakeRunner:
             state = RunnerState.CLOSED
         elif self._run:
             state = RunnerState.STOPPING if self._stopping else RunnerState.RUNNING
-        return RunnerStatus(state, self._run, "cpu", "Training" if self._run else "")
+        return RunnerStatus(state, self._run, "cpu", "Training" if self._run else "", self.silent)
 
     def send(self, command: Command) -> None:
         self.sent.append(command)
@@ -92,6 +92,9 @@ class FakeRunner:
                 return [event]
             self._work.popleft()
         return []
+
+    def kill(self) -> None:
+        self.killed, self.silent = True, False
 
     def close(self) -> None:
         self.closed = True

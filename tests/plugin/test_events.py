@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from fake_engine import ball_labels
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
+from strokes import press
 
 from napari_sslseg.summaries import read_facts
 from sslseg.core.annotation import BACKGROUND, SliceState
@@ -154,3 +156,14 @@ def test_opening_reads_the_annotations_of_predicted_cases_beside_the_window(
     dock.open_project(project)
     qtbot.waitUntil(lambda: {case for case, _ in read} == {"anna", "ben", "carl"}, timeout=5000)
     assert [case for case, in_window in read if in_window] == ["anna"]
+
+
+def test_an_engine_that_says_nothing_is_told_and_can_be_ended(labelling, qtbot, runner):
+    notice = labelling.findChild(QWidget, "silence")
+    assert not notice.isVisible()
+    runner.silent = True
+    qtbot.waitUntil(notice.isVisible, timeout=3000)
+    assert "for a minute" in notice.words.text()
+    press(qtbot, labelling, "end_engine")
+    assert runner.killed
+    qtbot.waitUntil(lambda: not notice.isVisible(), timeout=3000)

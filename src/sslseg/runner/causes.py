@@ -12,6 +12,9 @@ _KILLED = -9
 _SEGFAULT = (-11, 0xC0000005, 0xC0000005 - 2**32)
 """POSIX, and Windows unsigned and signed."""
 
+GARBAGE = "It was ended because its answers could not be read."
+UNANSWERED = "It was ended because it no longer answered."
+
 _ERROR_LINE = re.compile(r"^(Fatal Python error:|[\w.]*(Error|Exception|Interrupt)\b)")
 
 
@@ -22,7 +25,7 @@ def last_error(lines: Sequence[str]) -> str:
     return (named or spoken or [""])[-1]
 
 
-def cause_of_death(code: int, lines: Sequence[str], *, garbage: bool = False) -> str:
+def cause_of_death(code: int, lines: Sequence[str]) -> str:
     """Say why the worker ended.
 
     Parameters
@@ -31,11 +34,7 @@ def cause_of_death(code: int, lines: Sequence[str], *, garbage: bool = False) ->
         Exit status as `subprocess` gives it: negative for a signal.
     lines : sequence of str
         What it last wrote to stderr, oldest first.
-    garbage : bool
-        Whether it was ended here because its answers could not be read.
     """
-    if garbage:
-        return "It was ended because its answers could not be read."
     if code == _KILLED:
         return "It was killed from outside; often this means that the computer ran out of memory."
     if code in _SEGFAULT:
@@ -50,4 +49,4 @@ def cause_of_death(code: int, lines: Sequence[str], *, garbage: bool = False) ->
 def obituary(cause: str, kept: str, log: Path | None) -> str:
     """Return the line for the screen; `kept` says what of the work is not lost."""
     where = f" Log: {log}" if log else ""
-    return f"The background process ended unexpectedly. {cause} {kept} Try again to go on.{where}"
+    return f"The background process ended. {cause} {kept} Try again to go on.{where}"

@@ -15,7 +15,7 @@ from typing import IO
 from pydantic import ValidationError
 
 from sslseg.core.events import COMMAND, EVENT, Command, Event
-from sslseg.runner.causes import cause_of_death
+from sslseg.runner.causes import GARBAGE, cause_of_death
 
 LONGEST_LINE = 1 << 26
 """Bytes; a longer line is not one of ours."""
@@ -58,7 +58,7 @@ class Child:
         self._outbox: SimpleQueue[bytes | None] = SimpleQueue()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._greeted = False
-        self._garbage = False
+        self._verdict = ""
         self._errors = Thread(target=self._read_errors, name="sslseg-stderr", daemon=True)
         self._reader = Thread(target=self._read, name="sslseg-stdout", daemon=True)
         self._writer = Thread(target=self._write, name="sslseg-stdin", daemon=True)
@@ -73,6 +73,11 @@ class Child:
     def write(self, command: Command) -> None:
         """Queue a command; to a dead worker it is lost without a word."""
         self._outbox.put(COMMAND.dump_json(command) + b"\n")
+
+    def kill(self, why: str) -> None:
+        """End the worker at once; `why`, in words, is then the cause of its death."""
+        self._verdict = why
+        self._process.kill()
 
     def close(self, patience: float) -> None:
         """Ask the worker to end; after `patience` seconds terminate it, then kill it."""
@@ -99,8 +104,7 @@ class Child:
         with _pipe(self._process.stdout) as stdout:
             while line := stdout.readline(LONGEST_LINE):
                 if not self._take(line):
-                    self._garbage = True
-                    self._process.kill()
+                    self.kill(GARBAGE)
                     break
         self._bury()
 
@@ -138,7 +142,7 @@ class Child:
             code = self._process.wait()
         self._outbox.put(None)
         self._errors.join(2.0)  # bounded: a grandchild may hold the pipe open
-        self._gone(cause_of_death(code, tuple(self._tail), garbage=self._garbage))
+        self._gone(self._verdict or cause_of_death(code, tuple(self._tail)))
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -89,6 +89,10 @@ class InlineRunner:
         """Return all events since the last poll, oldest first."""
         return self._ledger.drain()
 
+    def kill(self) -> None:
+        """Stop the work at hand at its next step: there is no process to be ended."""
+        self._stop(Stop())
+
     def close(self) -> None:
         """Stop the work at hand at its next step and take no more."""
         self._stop(Stop())

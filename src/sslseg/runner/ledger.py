@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 from sslseg.core.events import (
     CheckpointSaved,
@@ -21,6 +23,9 @@ from sslseg.core.events import (
 from sslseg.runner.status import RunnerState, RunnerStatus
 
 CLOSED = "The program was closed before this was finished."
+
+SILENCE_S = 60.0
+"""Seconds without a word from a worker that was asked for something, before the screen says so."""
 
 _DETAILS = {
     "open": "Opening the project",
@@ -81,10 +86,14 @@ class Ledger:
     ----------
     ready : bool
         Whether commands can be taken without starting a worker first.
+    clock : callable
+        Tells seconds.
     """
 
-    def __init__(self, *, ready: bool = False) -> None:
+    def __init__(self, *, ready: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self.lock = threading.Condition()
+        self._clock = clock
+        self._heard_at = clock()
         self._alive = ready
         self._ready = ready
         self._closed = False
@@ -118,7 +127,11 @@ class Ledger:
         """Return a snapshot."""
         with self.lock:
             detail = self._detail if self._pending else ""
-            return RunnerStatus(self._state(), self._run.run, self._device, self._failure or detail)
+            words = self._failure or detail
+            return RunnerStatus(self._state(), self._run.run, self._device, words, self._silent())
+
+    def _silent(self) -> bool:
+        return bool(self._pending) and self._clock() - self._heard_at >= SILENCE_S
 
     def _state(self) -> RunnerState:
         if self._closed:
@@ -143,12 +156,14 @@ class Ledger:
                 self._stopping = len(self._pending)
             elif not isinstance(command, ShowCase):
                 if not self._pending:
+                    self._heard_at = self._clock()
                     self._detail = _DETAILS[command.kind]
                 self._pending.append(command.kind)
 
     def heard(self, event: Event) -> None:
         """Note an event of the worker and hold it for `drain`."""
         with self.lock:
+            self._heard_at = self._clock()
             self._run.note(event)
             if isinstance(event, WorkerReady):
                 self._ready, self._device = True, event.device

@@ -8,7 +8,7 @@ from typing import Self
 
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import Command, Event, Open, ShowCase, Stop
-from sslseg.runner.causes import obituary
+from sslseg.runner.causes import UNANSWERED, obituary
 from sslseg.runner.child import Child
 from sslseg.runner.launch import child_environment, local_argv, new_log
 from sslseg.runner.ledger import CLOSED, Ledger
@@ -119,6 +119,11 @@ class ProcessRunner:
             Whether there is something; False at once where no worker lives.
         """
         return self._ledger.wait(timeout)
+
+    def kill(self) -> None:
+        """End a worker that does not answer; the next command starts another."""
+        if self._child is not None and self._ledger.alive:
+            self._child.kill(UNANSWERED)
 
     def close(self) -> None:
         """Ask the worker to save and end, wait `patience` seconds, then end it by force."""

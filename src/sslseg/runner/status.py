@@ -35,12 +35,15 @@ class RunnerStatus:
         Where the worker computes, or "" while unknown.
     detail : str
         Words for the status line: the work at hand, or why the worker died.
+    silent : bool
+        Whether the worker was asked for something and has said nothing for long.
     """
 
     state: RunnerState
     run: str = ""
     device: str = ""
     detail: str = ""
+    silent: bool = False
 
 
 class Runner(Protocol):
@@ -62,6 +65,10 @@ class Runner(Protocol):
 
     def poll(self) -> list[Event]:
         """Return all events since the last poll, oldest first; never blocks."""
+        ...
+
+    def kill(self) -> None:
+        """End a worker that does not answer; all that it owes is settled as after any death."""
         ...
 
     def close(self) -> None:
