@@ -21,6 +21,7 @@ from napari_sslseg.widgets.status import StatusLine
 from napari_sslseg.widgets.style import SHEET, Section
 from napari_sslseg.widgets.suggestions import SuggestionsWidget
 from napari_sslseg.widgets.train import TrainWidget
+from napari_sslseg.widgets.unsaved import may_lose
 from sslseg.core.annotation import BACKGROUND
 from sslseg.runner import ProcessRunner, Runner
 
@@ -182,9 +183,18 @@ class SegmentationDock(QWidget):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Write strokes when the window is asked to close, and end if it does."""
         if watched is self._window and event.type() == QEvent.Type.Close:
-            self.controller.view.flush()
+            if not self._may_close():
+                event.ignore()
+                return True
             QTimer.singleShot(0, self._shut_if_closed)
         return super().eventFilter(watched, event)
+
+    def _may_close(self) -> bool:
+        """Write strokes; where that fails, it is the user who says whether they may be lost."""
+        view = self.controller.view
+        if self._window is None or view.case is None or view.flush():
+            return True
+        return may_lose(view.case.name, self._window)
 
     def _restore_soon(self) -> None:
         QTimer.singleShot(0, self._restore_layers)

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from cli_worlds import write_ellipsoids
 from sslseg import cli, terminal, window
 from sslseg.methods import find
 from sslseg.storage.arrays import latest_prediction, load_info
+from sslseg.storage.store import ProjectStore
 from sslseg.suggest.strategies import ADDITIONS, STRATEGIES
 
 
@@ -234,6 +236,27 @@ def test_suggest_lets_the_newest_model_look_first(world):
     assert run_name not in seen(), "equal slices need no model"
     done("suggest", world.project, "--count", 3)
     assert seen() == [run_name] * 4
+
+
+def test_suggest_goes_by_what_there_is_where_a_case_cannot_be_looked_at(world):
+    done("train", world.project, "--steps", 1, "--device", "cpu")
+    with ProjectStore.open(world.project, read_only=True) as store:
+        image = store.source_path("case_1")
+    kept = image.read_bytes()
+    shutil.rmtree(world.project / "cache")
+    image.unlink()
+    try:
+        result = done("suggest", world.project, "--count", 3, "--json")
+    finally:
+        image.write_bytes(kept)
+    assert len(result.json) == 3
+    assert str(image) in result.err
+    assert "goes by the predictions that there are" in result.err
+
+
+def test_suggest_says_that_a_project_has_no_case(tmp_path):
+    done("new", tmp_path / "empty", "--class", "organ")
+    refused(run("suggest", tmp_path / "empty"), "no case in the project", "Add volumes first.")
 
 
 def test_suggest_lists_every_strategy_in_its_help():

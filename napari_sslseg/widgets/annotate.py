@@ -29,6 +29,10 @@ from sslseg.suggest.propagation import REACH
 PLANES = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)
 CHIPS_PER_ROW = 4
 
+IS_COMPLETE = (
+    "This slice is complete: what is not painted on it is background. Reopen it (C) first."
+)
+
 COMPLETE_TIP = (
     "Say that this slice is finished: everything you did not paint is background.\n"
     "An empty slice teaches too: nothing of interest is on it.\nPress again to reopen the slice."
@@ -130,7 +134,7 @@ class AnnotateWidget(QWidget):
     @guarded
     def accept(self) -> None:
         """Copy the prediction of the slice into the annotation."""
-        if not self._accept.isEnabled():
+        if not self._accept.isEnabled() or self._refused():
             return
         if not self._controller.view.accept():
             show_info("The prediction adds nothing on this slice.")
@@ -138,6 +142,8 @@ class AnnotateWidget(QWidget):
     @guarded
     def extend(self) -> None:
         """Carry labels from neighbouring slices onto this one, beside the window."""
+        if self._refused():
+            return
         view = self._controller.view
         work = view.extension() if self._extend.isEnabled() else None
         if view.case is None or work is None:
@@ -145,6 +151,13 @@ class AnnotateWidget(QWidget):
             return
         place = (view.case.name, view.slices.plane, view.slices.index)
         self._controller.background.submit(work, partial(self._fill, *place))
+
+    def _refused(self) -> bool:
+        """Say that a complete slice takes nothing over: what was erased there was erased."""
+        complete = self._controller.view.state is SliceState.COMPLETE
+        if complete:
+            show_info(IS_COMPLETE)
+        return complete
 
     def _fill(self, case: str, plane: Plane, index: int, said: npt.NDArray[np.uint8]) -> None:
         """Write what was carried onto a slice, if its case is still on the screen."""

@@ -31,7 +31,7 @@ TIPS = (
     "The scanner, site or sequence that you set for this case; by a right-click.",
 )
 FEWEST, MOST, ROW_HEIGHT = 3, 8, 23
-LOW = 850
+LOW = 900
 """Height of a dock in which only the fewest rows have room beside the rest."""
 
 DOMAIN = COLUMNS.index("Domain")

@@ -17,13 +17,17 @@ COLOR = "#6fc3df"
 LAST = 10
 """Slices that the figure is of."""
 
+TICKS = 6
+"""As many numbers have room below the plot; they count slices, so they are whole."""
+
 DRAWN_AFTER_MS = 200
 
 TIP = (
     "Each point is a slice that you labelled: how well the prediction on the screen at your first\n"
     "stroke agreed with the labels that it has now (1 is perfect), in the order of labelling.\n"
     "No label of the slice had taught it, so rising points are honest progress; but hard slices\n"
-    "are suggested first. Hollow: partly labelled, painted voxels only. A click shows the slice."
+    "are suggested first, and a prediction accepted as it was counts as right.\n"
+    "Hollow: partly labelled, painted voxels only. A click shows the slice."
 )
 
 
@@ -70,6 +74,8 @@ class CorrectionsWidget(QWidget):
                 data=list(self._points),
                 brush=[COLOR if point.complete else None for point in self._points],
             )
+            step = max(1, len(self._points) // TICKS)
+            self.plot.getAxis("bottom").setTickSpacing(step, step)
         mean, error = mean_and_error([point.dice for point in self._points[-LAST:]])
         words = with_error(mean, error, min(LAST, len(self._points)))
         self.label.setText(small(f"Before you labelled them: {words}", COLOR))

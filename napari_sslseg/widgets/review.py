@@ -4,36 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QComboBox,
-    QDialog,
-    QDialogButtonBox,
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QSlider,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
 
 from napari_sslseg.controller import Controller
+from napari_sslseg.widgets.export import ExportDialog
 from napari_sslseg.widgets.guard import guarded
 from napari_sslseg.widgets.simulate import SimulateDialog
 from napari_sslseg.widgets.style import button, hint
 from sslseg.core.config import SimulationRequest
 from sslseg.core.events import CriticJudged, Event, Export, Predict, Simulate
 from sslseg.core.prediction import CriticHealth, Prediction
-
-FORMATS = {
-    "nifti": "One mask for each volume, on its own grid",
-    "nnunet": "A dataset folder for nnU-Net",
-}
-CONTENTS = {"predictions": "the model's predictions", "annotations": "your own labels"}
 
 TOGGLES = {
     "prediction": ("Prediction (P)", "Show or hide the outlines that the model draws"),
@@ -90,6 +71,7 @@ class LookWidget(QWidget):
         self._threshold.valueChanged.connect(self._set_threshold)
         controller.told.connect(self._follow)
         controller.predicted.connect(self._follow_prediction)
+        controller.project_changed.connect(self._forget)
 
     def toggle_prediction(self) -> None:
         """Show or hide the prediction."""
@@ -121,49 +103,13 @@ class LookWidget(QWidget):
     def _follow_prediction(self, prediction: Prediction) -> None:
         self._say(prediction.info.critic)
 
+    def _forget(self) -> None:
+        """Say nothing of the critic of a project that is no longer on the screen."""
+        if self._controller.view.case is None:
+            self._say(CriticHealth())
+
     def _say(self, health: CriticHealth) -> None:
         self._critic.setText(health.words if health.healthy else f"⚠ {health.words}")
-
-
-class ExportDialog(QDialog):
-    """Asks what to write and where; emits `decided` with folder, format and content."""
-
-    decided = Signal(Path, str, str)
-
-    def __init__(self, folder: Path, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Export")
-        self.what = _choice(CONTENTS, "What to write")
-        self.form = _choice(FORMATS, "In which format")
-        self.folder = QLineEdit(str(folder))
-        self.folder.setToolTip("Where to write; made if it does not exist")
-        self.folder.setMinimumWidth(340)
-        browse = button("…", "Choose the folder")
-        browse.clicked.connect(self._browse)
-        row = QHBoxLayout()
-        row.addWidget(self.folder, 1)
-        row.addWidget(browse)
-        kinds = QDialogButtonBox.StandardButton
-        buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
-        buttons.button(kinds.Ok).setText("Export")
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        form = QFormLayout(self)
-        form.addRow("Write", self.what)
-        form.addRow("As", self.form)
-        form.addRow("Into", row)
-        form.addRow(hint("Research software, not a medical device: check every mask."))
-        form.addRow(buttons)
-        self.accepted.connect(self._decide)
-
-    def _browse(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Export into", self.folder.text())
-        if chosen:
-            self.folder.setText(chosen)
-
-    def _decide(self) -> None:
-        out = Path(self.folder.text().strip())
-        self.decided.emit(out, self.form.currentData(), self.what.currentData())
 
 
 class FinishWidget(QWidget):
@@ -202,7 +148,7 @@ class FinishWidget(QWidget):
     def _ask(self) -> None:
         store = self._controller.store
         if store is not None:
-            dialog = ExportDialog(store.path / "export", self)
+            dialog = ExportDialog(store.path, self)
             dialog.decided.connect(self._write)
             dialog.open()
 
@@ -228,11 +174,3 @@ class FinishWidget(QWidget):
         self._predict.setEnabled(ready and idle)
         self._export.setEnabled(ready and idle)
         self._simulate.setEnabled(ready and idle)
-
-
-def _choice(entries: dict[str, str], tip: str) -> QComboBox:
-    combo = QComboBox()
-    combo.setToolTip(tip)
-    for key, text in entries.items():
-        combo.addItem(text, key)
-    return combo

@@ -39,7 +39,7 @@ from sslseg.options import (
 )
 from sslseg.runner.perform import plain_words
 from sslseg.storage.store import ProjectStore
-from sslseg.suggest.strategies import AUTO
+from sslseg.suggest.strategies import AUTO, strategy_named
 from sslseg.terminal import Follower, described, kept_in_log, pretraining_help, stoppable, table
 from sslseg.window import open_window
 
@@ -199,8 +199,13 @@ def suggest(
     as_json: Json = False,
 ) -> None:
     """Say which slices to label next, best first, and why; the newest model looks first."""
+    strategy_named(strategy)
     with _opened(project, read_only=True) as session, stoppable() as control:
-        _follower().follow(session.catch_up(strategy, control))
+        follower = _follower()
+        try:
+            follower.follow(session.catch_up(strategy, control))
+        except SslsegError as error:
+            follower.say(f"{error} The list goes by the predictions that there are.")
         found = session.suggest(count, strategy)
     lines = [f"{s.case}  {s.plane} {s.slice}  {s.score:.3f}  {s.reason}" for s in found]
     _result([s.model_dump(mode="json", exclude={"box"}) for s in found], "\n".join(lines), as_json)

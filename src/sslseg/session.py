@@ -5,7 +5,6 @@ Synchronous and in process. Long work is a generator of events that a `Control` 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -19,15 +18,12 @@ from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import Compared, Event, PredictionReady, Progress
 from sslseg.core.geometry import Plane, take_slice
-from sslseg.core.prediction import CriticHealth, Prediction, PredictionInfo
+from sslseg.core.prediction import CriticHealth
 from sslseg.core.suggestion import Suggestion
 from sslseg.core.volume import CaseRecord
-from sslseg.data.preprocessing import load_prepared
 from sslseg.evaluation import evaluate
 from sslseg.export.formats import export
 from sslseg.export.masks import predicted
-from sslseg.inference.features import SliceFeatures
-from sslseg.inference.native import to_native
 from sslseg.methods import find
 from sslseg.storage import arrays
 from sslseg.storage.images import describe, label_files, read_labels
@@ -41,6 +37,7 @@ from sslseg.suggest.views import CaseView, annotated_slices
 from sslseg.training import loop, model
 from sslseg.training.baseline import baseline_of, watched
 from sslseg.training.device import choose
+from sslseg.training.prediction import predict_case
 from sslseg.training.pretrain import PretrainingRound
 from sslseg.training.round import Round
 from sslseg.training.trainer import Trainer
@@ -217,7 +214,7 @@ class Session:
         Nothing is written but the cache of the other project.
         """
         trainer, facts = self._model()
-        prediction, _, _ = _computed(store, trainer, facts, case, control)
+        prediction, _, _ = predict_case(store, trainer, facts, case, control)
         return prediction.labels
 
     def _model(self) -> tuple[Trainer, model.ModelFacts]:
@@ -240,7 +237,7 @@ class Session:
     def _predict_one(
         self, trainer: Trainer, facts: model.ModelFacts, name: str, control: Control
     ) -> PredictionReady:
-        prediction, image, features = _computed(self.store, trainer, facts, name, control)
+        prediction, image, features = predict_case(self.store, trainer, facts, name, control)
         geometry = self.store.case(name).geometry
         scores = slice_scores(prediction, geometry.spacing, image) | features.rows(geometry.shape)
         folder = arrays.save_prediction(self.store.path, prediction, scores)
@@ -255,12 +252,19 @@ class Session:
 
         Without any prediction: diverse cases and spread slices. `seed` matters to the strategies
         that draw at random.
+
+        Raises
+        ------
+        SslsegError
+            For an unknown strategy, or in a project without cases.
         """
         records = self.store.slices()
         views = [
             self._view(record, annotated_slices(records, record.name))
             for record in self.store.cases()
         ]
+        if not views:
+            raise SslsegError("no case in the project", "at least one", "Add volumes first.")
         newest = model.load_facts(self.store.path)
         return tuple(
             rank(
@@ -291,7 +295,7 @@ class Session:
         Raises
         ------
         SslsegError
-            For an unknown strategy, or when a prediction cannot be made or kept.
+            For an unknown strategy; or, once the other cases are predicted, when one could not be.
         Cancelled
             When the control asks for it; predictions already made stay.
         """
@@ -301,8 +305,16 @@ class Session:
         names = [record.name for record in self.store.cases()]
         folders = {name: arrays.latest_prediction(self.store.path, name) for name in names}
         unseen = [n for n, f in folders.items() if f is None or arrays.load_info(f).run != run.name]
-        if unseen:
-            yield from self.predict(unseen, control)
+        failed: list[SslsegError] = []
+        for done, name in enumerate(unseen):
+            control.check()
+            try:
+                yield self._predict_one(*self._model(), name, control)
+            except SslsegError as error:
+                failed.append(error)
+            yield Progress(task="Predicting", done=done + 1, total=len(unseen))
+        if failed:
+            raise failed[0]
 
     def evaluate(self, labels: Path, cases: Sequence[str] = ()) -> dict[str, Any]:
         """Compare predictions with true labels.
@@ -363,28 +375,3 @@ class Session:
             For an unknown format or content, or when there is nothing to write.
         """
         yield from export(self.store, out, form, what, control)
-
-
-def _computed(
-    store: ProjectStore, trainer: Trainer, facts: model.ModelFacts, name: str, control: Control
-) -> tuple[Prediction, npt.NDArray[np.float16], SliceFeatures]:
-    """Return what a model says of a case, on the case's own grid.
-
-    With it the image that the model was shown, and what its encoder made of the slices.
-    """
-    record = store.case(name)
-    prepared = load_prepared(store, record, facts.plan.spacing)
-    maps, features = trainer.predictor().volume_and_features(prepared.image, control)
-    info = PredictionInfo(
-        case=name,
-        version=f"{time.time_ns() // 10**6:014d}",
-        run=facts.run,
-        method=facts.method,
-        step=facts.step,
-        time=time.time(),
-        classes=facts.classes,
-        saw_held_out=facts.saw_held_out,
-        critic=facts.critic,
-    )
-    found = to_native(maps, record.geometry.shape, info, islands=facts.plan.islands)
-    return found, prepared.image, features

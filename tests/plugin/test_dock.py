@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from fake_engine import HEALTH
@@ -11,7 +13,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton, QWidget
 from strokes import press, type_key
 
 from napari_sslseg.history import last_training
-from napari_sslseg.widgets.review import ExportDialog
+from napari_sslseg.widgets.export import NOT_EMPTY, ExportDialog
 from napari_sslseg.widgets.suggestions import NO_VOLUMES
 from napari_sslseg.widgets.train import NO_PLAN
 from sslseg.core.events import Export, Open, Predict, Pretrain, RunFinished, ShowCase, Train
@@ -256,6 +258,29 @@ def test_export_asks_what_and_where(labelling, qtbot, runner, tmp_path):
     dialog.what.setCurrentIndex(dialog.what.findData("annotations"))
     dialog.accept()
     assert runner.sent[-1] == Export(out=str(tmp_path / "out"), format="nifti", what="annotations")
+
+
+def test_export_has_a_folder_for_each_content_and_says_what_it_would_replace(labelling, qtbot):
+    press(qtbot, labelling, "export")
+    dialog = labelling.findChild(ExportDialog)
+    first = Path(dialog.folder.text())
+    assert (dialog.warning.text(), dialog.go.text()) == ("", "Export")
+    dialog.what.setCurrentIndex(dialog.what.findData("annotations"))
+    assert Path(dialog.folder.text()) not in (first, first.parent)
+    first.mkdir(parents=True)
+    (first / "anna.nii.gz").write_bytes(b"")
+    dialog.what.setCurrentIndex(dialog.what.findData("predictions"))
+    assert dialog.folder.text() == str(first)
+    assert (dialog.warning.text(), dialog.go.text()) == (NOT_EMPTY, "Export and replace")
+
+
+def test_a_folder_that_was_typed_stays_whatever_else_is_chosen(labelling, qtbot, tmp_path):
+    press(qtbot, labelling, "export")
+    dialog = labelling.findChild(ExportDialog)
+    dialog.folder.clear()
+    qtbot.keyClicks(dialog.folder, str(tmp_path / "mine"))
+    dialog.what.setCurrentIndex(dialog.what.findData("annotations"))
+    assert dialog.folder.text() == str(tmp_path / "mine")
 
 
 def test_class_chips_choose_what_the_brush_paints(labelling, qtbot):

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QPushButton
 from strokes import drag
 
 from napari_sslseg import _samples
-from napari_sslseg.widgets.review import ExportDialog
+from napari_sslseg.widgets.export import ExportDialog
 from sslseg.core.events import (
     CommandDone,
     Exported,

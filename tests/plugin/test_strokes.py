@@ -7,9 +7,12 @@ import time
 import numpy as np
 import pytest
 from fake_engine import ball_labels
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QMessageBox, QWidget
 from strokes import drag
 
+from napari_sslseg.widgets.annotate import IS_COMPLETE
+from napari_sslseg.widgets.unsaved import may_lose
 from sslseg.core.annotation import SliceState
 from sslseg.core.errors import SslsegError
 from sslseg.core.geometry import Plane
@@ -205,6 +208,23 @@ def test_accept_fills_what_is_free_and_one_undo_takes_it_back(labelling, layer, 
     qtbot.waitUntil(same, timeout=1000)
 
 
+@pytest.mark.parametrize("take_over", ["accept", "extend"])
+def test_a_complete_slice_takes_nothing_over(labelling, layer, qtbot, monkeypatch, take_over):
+    told = []
+    monkeypatch.setattr("napari_sslseg.widgets.annotate.show_info", told.append)
+    predict(labelling, qtbot)
+    labelling.annotate.accept()
+    layer.data[:, :, MIDDLE][layer.data[:, :, MIDDLE] == 2] = 0  # erased: it is background
+    labelling.annotate.complete()
+    before = layer.data.copy()
+    getattr(labelling.annotate, take_over)()
+    assert np.array_equal(layer.data, before)
+    assert told == [IS_COMPLETE]
+    labelling.annotate.complete()  # reopened
+    labelling.annotate.accept()
+    assert not np.array_equal(layer.data, before)
+
+
 def test_the_revision_remembers_which_model_was_seen(labelling, layer, qtbot, project):
     predict(labelling, qtbot)
     version = labelling.controller.view.prediction.info.version
@@ -234,6 +254,41 @@ def test_a_full_disk_is_told_once_and_tried_again(labelling, layer, qtbot, same,
     qtbot.waitUntil(same, timeout=3000)
     labelling.status.refresh()
     assert "saved" in labelling.status.text()
+
+
+def answer(parent, asked, begins):
+    """Click a button of the question about unsaved strokes once it is asked."""
+    box = parent.findChild(QMessageBox, "unsaved")
+    asked.append(box.text())
+    next(button for button in box.buttons() if button.text().startswith(begins)).click()
+
+
+def test_a_window_with_unsaved_strokes_asks_before_it_closes(
+    labelling, layer, qtbot, monkeypatch, same
+):
+    def refuse(*args, **kwargs):
+        raise SslsegError("a full disk", "room", "Free some space.")
+
+    asked = []
+    window, store = labelling.window(), labelling.controller.store
+    real = store.save_slices
+    monkeypatch.setattr(store, "save_slices", refuse)
+    layer.data[8, 6, 5] = 1
+    QTimer.singleShot(300, lambda: answer(window, asked, "Keep open"))
+    window.close()
+    assert len(asked) == 1
+    assert "anna" in asked[0]
+    assert window.isVisible()
+    monkeypatch.setattr(store, "save_slices", real)
+    qtbot.waitUntil(same, timeout=3000)  # the adapter is still at work
+
+
+def test_unsaved_strokes_may_be_lost_where_the_user_says_so(qtbot):
+    asked, parent = [], QWidget()
+    qtbot.addWidget(parent)
+    QTimer.singleShot(100, lambda: answer(parent, asked, "Close and lose them"))
+    assert may_lose("anna", parent)
+    assert len(asked) == 1
 
 
 def test_a_value_without_a_class_holds_back_its_own_slice_alone(labelling, layer, qtbot, on_disk):
