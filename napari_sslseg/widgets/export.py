@@ -42,6 +42,7 @@ class ExportDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Export")
         self._project = project
+        self._proposed = ""
         self.what = _choice(CONTENTS, "What to write")
         self.form = _choice(FORMATS, "In which format")
         self.folder = QLineEdit()
@@ -77,9 +78,10 @@ class ExportDialog(QDialog):
 
     def _propose(self) -> None:
         """Offer a folder for what is chosen, unless the user has chosen one."""
-        if not self.folder.isModified():
+        if self.folder.text() == self._proposed:
             name = f"{self.what.currentData()}-{self.form.currentData()}"
-            self.folder.setText(str(self._project / "export" / name))
+            self._proposed = str(self._project / "export" / name)
+            self.folder.setText(self._proposed)
 
     def _warn(self) -> None:
         replaces = _holds_files(self._out)
@@ -90,7 +92,6 @@ class ExportDialog(QDialog):
         chosen = QFileDialog.getExistingDirectory(self, "Export into", self.folder.text())
         if chosen:
             self.folder.setText(chosen)
-            self.folder.setModified(True)
 
     def _decide(self) -> None:
         self.decided.emit(self._out, self.form.currentData(), self.what.currentData())
