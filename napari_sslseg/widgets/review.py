@@ -106,7 +106,7 @@ class LookWidget(QWidget):
     def _forget(self) -> None:
         """Say nothing of the critic of a project that is no longer on the screen."""
         if self._controller.view.case is None:
-            self._say(CriticHealth())
+            self._critic.setText(CriticHealth().words)
 
     def _say(self, health: CriticHealth) -> None:
         self._critic.setText(health.words if health.healthy else f"⚠ {health.words}")

@@ -8,7 +8,7 @@ from napari_sslseg.controller import Controller
 from napari_sslseg.widgets.guard import guarded
 from napari_sslseg.widgets.style import button, hint
 
-WORDS = "Nothing heard from the engine for a minute.\nWait, press Stop, or end it."
+WORDS = "The engine has been silent for a minute.\nWait, press Stop, or end it."
 MEANING = (
     "The engine was asked for something{work} and has said nothing for a minute or more.\n"
     "It may be busy with a large volume. If Stop does not help, end it: your labels are kept."
