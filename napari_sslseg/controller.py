@@ -46,7 +46,6 @@ from sslseg.core.events import (
 from sslseg.core.geometry import Plane
 from sslseg.core.prediction import Prediction
 from sslseg.core.suggestion import Suggestion
-from sslseg.core.words import counted
 from sslseg.runner import ProcessRunner, Runner, RunnerState, RunnerStatus
 from sslseg.storage import arrays
 from sslseg.storage.store import ProjectStore
@@ -278,7 +277,7 @@ class Controller:
         elif isinstance(event, SuggestionsReady):
             self._guide.take(event.suggestions)
         elif isinstance(event, Exported):
-            show_info(f"Export complete: {counted(len(event.files), 'file')} written.")
+            show_info(event.words)
         elif isinstance(event, RunStarted):
             self._fresh.begin(event)
         elif isinstance(event, RunFinished):

@@ -302,6 +302,8 @@ def test_export_lies_on_the_source_grid(world, tmp_path):
     assert len(files) == 4
     for image, file in zip(world.images, files, strict=True):
         np.testing.assert_array_equal(nib.load(file).affine, nib.load(image).affine)
+    again = done("export", world.project, tmp_path / "masks", "--what", "annotations")
+    assert "2 files written, 2 of them in place of older ones" in again.err
     refused(run("export", world.project, tmp_path, "--as", "onnx"), "nifti, nnunet")
 
 

@@ -159,7 +159,7 @@ class Follower:
                 self.say(f"Step {event.step}: {event.words} on held-out slices.")
             case Compared():
                 self.say(event.words)
-            case SimulationReported():
+            case SimulationReported() | Exported():
                 self.say(event.words)
             case CriticJudged():
                 self.say(f"Step {event.step}: {event.health.words}")

@@ -11,6 +11,7 @@ from sslseg.core.config import MethodInfo, SimulationRequest, TrainRequest
 from sslseg.core.prediction import CriticHealth
 from sslseg.core.spread import jackknife, with_error
 from sslseg.core.suggestion import Suggestion
+from sslseg.core.words import counted
 
 # A loss may be NaN: it must survive the pipe rather than arrive as null.
 _JSON = ConfigDict(ser_json_inf_nan="constants")
@@ -192,10 +193,21 @@ class SuggestionsReady(_Message):
 
 
 class Exported(_Message):
-    """An export is complete; the files written."""
+    """An export is complete; the files written, and how many of them stood there before."""
 
     kind: Literal["exported"] = "exported"
     files: tuple[str, ...]
+    replaced: int = 0
+
+    @property
+    def words(self) -> str:
+        """What was done, for the screen."""
+        told = f"Export complete: {counted(len(self.files), 'file')} written"
+        return (
+            f"{told}, {self.replaced} of them in place of older ones."
+            if self.replaced
+            else f"{told}."
+        )
 
 
 class ArmCurve(BaseModel):

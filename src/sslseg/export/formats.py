@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
-from sslseg.core.events import Event
+from sslseg.core.events import Event, Exported
 from sslseg.export.masks import MaskSource
 from sslseg.export.nifti import export_nifti
 from sslseg.export.nnunet import export_nnunet
@@ -37,4 +37,10 @@ def export(
         raise SslsegError(
             f"content {what!r}", "one of " + ", ".join(sources), "Choose one of these."
         )
-    yield from FORMATS[form](store, out, MaskSource(what), control)
+    before = {str(path) for pattern in ("*", "*/*") for path in out.glob(pattern)}
+    for event in FORMATS[form](store, out, MaskSource(what), control):
+        if isinstance(event, Exported):
+            replaced = sum(file in before for file in event.files)
+            yield event.model_copy(update={"replaced": replaced})
+        else:
+            yield event
