@@ -29,9 +29,7 @@ from sslseg.suggest.propagation import REACH
 PLANES = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)
 CHIPS_PER_ROW = 4
 
-IS_COMPLETE = (
-    "This slice is complete: what is not painted on it is background. Reopen it (C) first."
-)
+IS_COMPLETE = "This slice is complete. Reopen it (C) first."
 
 COMPLETE_TIP = (
     "Say that this slice is finished: everything you did not paint is background.\n"
