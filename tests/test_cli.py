@@ -211,6 +211,13 @@ def test_pretrain_help_lists_its_methods_and_methods_does_not(world):
     refused(run("pretrain", world.project, "--method", "magic"), "magic", "jigsaw")
 
 
+def test_methods_says_once_what_all_of_them_take():
+    told = done("methods").out
+    assert told.count("    threshold = 0.8:") > 1
+    assert told.count("    learning_rate = ") == 1
+    assert told.index("    learning_rate = ") > told.index("of them take as well:")
+
+
 def test_suggest_after_training(world):
     found = done("suggest", world.project, "--count", 5, "--json").json
     assert len(found) == 5

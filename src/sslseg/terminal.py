@@ -6,13 +6,13 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from sslseg.core.catalogue import DEFAULT_PRETRAINING, pretraining_methods
-from sslseg.core.config import MethodInfo
+from sslseg.core.config import MethodInfo, Parameter
 from sslseg.core.control import Control
 from sslseg.core.events import (
     Compared,
@@ -240,18 +240,27 @@ def _measured(event: Validated) -> dict[str, Any]:
     return {**found, "error": event.error}
 
 
-def described(methods: Iterable[MethodInfo]) -> list[str]:
-    """Return for each method its name, family, summary, source and parameters as lines."""
-    return [
-        "\n".join(
-            [
-                f"{method.name} ({method.family}): {method.advice}",
-                f"    {method.source}",
-                *(f"    {p.name} = {p.default}: {p.help}" for p in method.parameters),
-            ]
+def described(methods: Sequence[MethodInfo]) -> list[str]:
+    """Return lines for each method: name, family, advice, source, and parameters of its own.
+
+    Parameters that all of them share, with the same default, are one last entry.
+    """
+    shared = [p for p in methods[0].parameters if all(p in m.parameters for m in methods)]
+    entries = [
+        (
+            f"{method.name} ({method.family}): {method.advice}",
+            f"    {method.source}",
+            *_parameters(p for p in method.parameters if p not in shared),
         )
         for method in methods
     ]
+    if shared:
+        entries.append((f"All {len(methods)} of them take as well:", *_parameters(shared)))
+    return ["\n".join(entry) for entry in entries]
+
+
+def _parameters(parameters: Iterable[Parameter]) -> Iterator[str]:
+    return (f"    {p.name} = {p.default}: {p.help}" for p in parameters)
 
 
 def pretraining_help() -> str:
