@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     import napari.viewer
 
 WIDTH = 400
+
+LEFT = "The last strokes could not be saved. They are in the layer 'annotation': save it as a file."
 
 
 class SegmentationDock(QWidget):
@@ -80,9 +83,15 @@ class SegmentationDock(QWidget):
         self.controller.show_case(case)
 
     def shut(self) -> None:
-        """Write what is not written, end the engine and leave the viewer; safe to call twice."""
+        """Write what is not written, end the engine and leave the viewer; safe to call twice.
+
+        Strokes that cannot be written stay on the screen, as a layer of the viewer's own.
+        """
         if not self.controller.closed:
-            self.controller.view.clear()
+            if self.controller.view.flush():
+                self.controller.view.clear()
+            else:
+                show_warning(LEFT)
             shortcuts.unbind([self._viewer], self._handlers)
             self._end()
 

@@ -125,6 +125,7 @@ class Controller:
         """
         self._write_strokes()
         store = ProjectStore.open(path)
+        self._stop_training()
         self.close_project()
         self.store = store
         self.send(Open(project=str(store.path)))
@@ -138,6 +139,12 @@ class Controller:
             self.send(Suggest(count=SUGGESTIONS))
         if store.read_only:
             show_warning(f"{store.refusal()} Until then it can be looked at but not changed.")
+
+    def _stop_training(self) -> None:
+        """Let the engine come to the next project at once, not when a training ends."""
+        if self.store is not None and self.awaits("train", "pretrain", "simulate"):
+            self.send(Stop())
+            show_info(f"Work on {self.store.path.name} was stopped; what it learnt is kept.")
 
     def close_project(self) -> None:
         """Write what is not written and close the store; SslsegError if it cannot be written."""

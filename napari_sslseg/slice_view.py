@@ -16,10 +16,11 @@ ORDERS = {Plane.AXIAL: (2, 1, 0), Plane.CORONAL: (1, 2, 0), Plane.SAGITTAL: (0, 
 """Axes of a plane as napari wants them: the slider's, the vertical, the horizontal."""
 
 HINTS = {
-    Plane.AXIAL: "patient's right on the left",
-    Plane.CORONAL: "patient's right on the left",
+    Plane.AXIAL: "R on the left",
+    Plane.CORONAL: "R on the left",
     Plane.SAGITTAL: "front on the left",
 }
+"""Short, to fit into the narrow canvas of napari's own window. R is the patient's right."""
 
 
 class SliceView:

@@ -167,3 +167,21 @@ def test_an_engine_that_says_nothing_is_told_and_can_be_ended(labelling, qtbot, 
     press(qtbot, labelling, "end_engine")
     assert runner.killed
     qtbot.waitUntil(lambda: not notice.isVisible(), timeout=3000)
+
+
+def test_another_project_is_not_kept_waiting_by_a_training(
+    labelling, qtbot, runner, tmp_path, monkeypatch
+):
+    told = []
+    monkeypatch.setattr("napari_sslseg.controller.show_info", told.append)
+    other = tmp_path / "other"
+    ProjectStore.create(other, ["organ"]).close()
+    press(qtbot, labelling, "train")
+    qtbot.waitUntil(lambda: bool(runner.status.run), timeout=3000)
+    labelling.open_project(other)
+    kinds = [command.kind for command in runner.sent]
+    assert kinds[-2:] == ["stop", "open"]
+    assert told == ["Work on project was stopped; what it learnt is kept."]
+    qtbot.waitUntil(lambda: not labelling.controller.awaits("train", "open"), timeout=3000)
+    labelling.open_project(other)
+    assert len(told) == 1, "nothing was at work"

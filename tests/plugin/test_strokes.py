@@ -283,6 +283,22 @@ def test_a_window_with_unsaved_strokes_asks_before_it_closes(
     qtbot.waitUntil(same, timeout=3000)  # the adapter is still at work
 
 
+def test_a_dock_that_is_taken_out_leaves_strokes_that_could_not_be_written(
+    labelling, layer, monkeypatch
+):
+    def refuse(*args, **kwargs):
+        raise SslsegError("a full disk", "room", "Free some space.")
+
+    told = []
+    monkeypatch.setattr("napari_sslseg._dock.show_warning", told.append)
+    monkeypatch.setattr(labelling.controller.store, "save_slices", refuse)
+    layer.data[8, 6, 5] = 1
+    labelling.shut()
+    assert layer in labelling._viewer.layers
+    assert layer.data[8, 6, 5] == 1
+    assert "annotation" in told[0]
+
+
 def test_unsaved_strokes_may_be_lost_where_the_user_says_so(qtbot):
     asked, parent = [], QWidget()
     qtbot.addWidget(parent)
