@@ -125,7 +125,9 @@ class Controller:
         """
         self._write_strokes()
         store = ProjectStore.open(path)
-        self._stop_training()
+        if self.store is not None and self.awaits("train", "pretrain", "simulate", "predict"):
+            self.send(Stop())  # the next project does not wait for it
+            show_info(f"Work on {self.store.path.name} was stopped; what it learnt is kept.")
         self.close_project()
         self.store = store
         self.send(Open(project=str(store.path)))
@@ -139,12 +141,6 @@ class Controller:
             self.send(Suggest(count=SUGGESTIONS))
         if store.read_only:
             show_warning(f"{store.refusal()} Until then it can be looked at but not changed.")
-
-    def _stop_training(self) -> None:
-        """Let the engine come to the next project at once, not when a training ends."""
-        if self.store is not None and self.awaits("train", "pretrain", "simulate"):
-            self.send(Stop())
-            show_info(f"Work on {self.store.path.name} was stopped; what it learnt is kept.")
 
     def close_project(self) -> None:
         """Write what is not written and close the store; SslsegError if it cannot be written."""
@@ -303,8 +299,9 @@ class Controller:
             show(event.message)
 
     def _predicted(self, case: str, folder: Path) -> None:
-        if case not in self.worklist.summaries:  # of a project that was closed meanwhile
-            return
+        store = self._open_store()
+        if case not in self.worklist.summaries or store.path not in folder.parents:
+            return  # of a project that was closed meanwhile; cases of both may share a name
         self._fresh.note(case)
         self._submit_facts(case, folder)
         if self.view.case is not None and self.view.case.name == case:

@@ -19,6 +19,7 @@ from sslseg.core.geometry import Plane
 from sslseg.core.prediction import Prediction, PredictionInfo
 from sslseg.core.suggestion import Suggestion
 from sslseg.storage.arrays import save_prediction
+from sslseg.storage.images import describe
 from sslseg.storage.store import ProjectStore
 
 
@@ -185,3 +186,21 @@ def test_another_project_is_not_kept_waiting_by_a_training(
     qtbot.waitUntil(lambda: not labelling.controller.awaits("train", "open"), timeout=3000)
     labelling.open_project(other)
     assert len(told) == 1, "nothing was at work"
+
+
+def test_predictions_of_the_project_before_are_not_shown_in_the_next(
+    labelling, qtbot, runner, tmp_path, volumes
+):
+    other = tmp_path / "other"
+    with ProjectStore.create(other, ["organ"]) as store:
+        store.add_case(describe(volumes[0]))  # a case of the same name
+    late = runner._predict("anna")
+    labelling.open_project(other)
+    labelling.controller._follow(late)
+    qtbot.waitUntil(lambda: not labelling.controller.awaits("open", "suggest"), timeout=3000)
+    assert not labelling.controller.worklist.summaries["anna"].uncertainty
+    runner._project = other
+    labelling.controller._follow(runner._predict("anna"))  # its own is shown
+    view = labelling.controller.view
+    qtbot.waitUntil(lambda: view.prediction is not None, timeout=5000)
+    assert view.prediction.info.version != late.version
