@@ -127,7 +127,7 @@ class Controller:
         store = ProjectStore.open(path)
         if self.store is not None and self.awaits("train", "pretrain", "simulate", "predict"):
             self.send(Stop())  # the next project does not wait for it
-            show_info(f"Work on {self.store.path.name} was stopped; what it learnt is kept.")
+            show_info(f"Work on {self.store.path.name} was stopped; what it had done is kept.")
         self.close_project()
         self.store = store
         self.send(Open(project=str(store.path)))

@@ -22,7 +22,15 @@ def last_training(project: Path) -> str:
     for run in sorted((project / "runs").glob("*"), reverse=True):
         facts = latest_facts(run)
         if facts is not None and not facts.get("baseline"):
-            began = calendar.timegm(time.strptime(run.name[:STAMP], "%Y%m%d-%H%M%S"))
-            when = time.strftime("%d %b %H:%M", time.localtime(began))
-            return f"last training: {facts['method']}, {when}, {counted(facts['step'], 'step')}"
+            told = (facts["method"], _when(run.name), counted(facts["step"], "step"))
+            return "last training: " + ", ".join(word for word in told if word)
     return ""
+
+
+def _when(run: str) -> str:
+    """Return when a run began, in local time; "" for a folder that somebody has renamed."""
+    try:
+        began = calendar.timegm(time.strptime(run[:STAMP], "%Y%m%d-%H%M%S"))
+    except ValueError:
+        return ""
+    return time.strftime("%d %b %H:%M", time.localtime(began))

@@ -9,14 +9,13 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLineEdit,
     QWidget,
 )
 
-from napari_sslseg.widgets.style import button, hint
+from napari_sslseg.widgets.folder import folder_row
+from napari_sslseg.widgets.style import hint
 
 FORMATS = {
     "nifti": "One mask for each volume, on its own grid",
@@ -49,11 +48,6 @@ class ExportDialog(QDialog):
         self.folder.setToolTip("Where to write; made if it does not exist")
         self.folder.setMinimumWidth(340)
         self.warning = hint("")
-        browse = button("…", "Choose the folder")
-        browse.clicked.connect(self._browse)
-        row = QHBoxLayout()
-        row.addWidget(self.folder, 1)
-        row.addWidget(browse)
         kinds = QDialogButtonBox.StandardButton
         buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
         self.go = buttons.button(kinds.Ok)
@@ -62,7 +56,7 @@ class ExportDialog(QDialog):
         form = QFormLayout(self)
         form.addRow("Write", self.what)
         form.addRow("As", self.form)
-        form.addRow("Into", row)
+        form.addRow("Into", folder_row(self.folder, "Export into"))
         form.addRow(self.warning)
         form.addRow(hint("Research software, not a medical device: check every mask."))
         form.addRow(buttons)
@@ -87,11 +81,6 @@ class ExportDialog(QDialog):
         replaces = _holds_files(self._out)
         self.warning.setText(NOT_EMPTY if replaces else "")
         self.go.setText("Export and replace" if replaces else "Export")
-
-    def _browse(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Export into", self.folder.text())
-        if chosen:
-            self.folder.setText(chosen)
 
     def _decide(self) -> None:
         self.decided.emit(self._out, self.form.currentData(), self.what.currentData())

@@ -8,15 +8,14 @@ from psygnal import Signal
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLineEdit,
     QPlainTextEdit,
     QWidget,
 )
 
-from napari_sslseg.widgets.style import button, hint
+from napari_sslseg.widgets.folder import folder_row
+from napari_sslseg.widgets.style import hint
 
 
 class NewProjectDialog(QDialog):
@@ -36,18 +35,13 @@ class NewProjectDialog(QDialog):
         self.classes.setToolTip("What to segment: one name per line. More can be added later.")
         self.classes.setFixedHeight(90)
         self.classes.setStyleSheet("border: 1px solid #5a606b;")
-        browse = button("…", "Choose the folder")
-        browse.clicked.connect(self._browse)
-        row = QHBoxLayout()
-        row.addWidget(self.folder, 1)
-        row.addWidget(browse)
         kinds = QDialogButtonBox.StandardButton
         self._buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
         self._buttons.accepted.connect(self.accept)
         self._buttons.rejected.connect(self.reject)
         form = QFormLayout(self)
         form.addRow("Name", self.name)
-        form.addRow("In folder", row)
+        form.addRow("In folder", folder_row(self.folder, "Where to make it"))
         form.addRow("Classes", self.classes)
         form.addRow(hint("The volumes stay where they are; labels and models go into the project."))
         form.addRow(self._buttons)
@@ -65,11 +59,6 @@ class NewProjectDialog(QDialog):
     def _check(self) -> None:
         ready = bool(self.name.text().strip() and self.folder.text().strip() and self.value()[1])
         self._buttons.button(QDialogButtonBox.StandardButton.Ok).setEnabled(ready)
-
-    def _browse(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Where to make it", self.folder.text())
-        if chosen:
-            self.folder.setText(chosen)
 
     def _decide(self) -> None:
         self.decided.emit(*self.value())

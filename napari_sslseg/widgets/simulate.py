@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QDoubleSpinBox,
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -25,8 +24,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sslseg.controller import Controller
+from napari_sslseg.widgets.folder import folder_row
 from napari_sslseg.widgets.plots import small, small_plot
-from napari_sslseg.widgets.style import button, hint
+from napari_sslseg.widgets.style import hint
 from sslseg.core.catalogue import DEFAULT_METHOD, methods
 from sslseg.core.config import SimulationRequest, TrainRequest
 from sslseg.core.events import Event, SimulationReported
@@ -78,18 +78,13 @@ class SimulateDialog(QDialog):
         )
 
     def _arrange(self) -> None:
-        browse = button("…", "Choose the folder")
-        browse.clicked.connect(self._browse)
-        where = QHBoxLayout()
-        where.addWidget(self.labels, 1)
-        where.addWidget(browse)
         kinds = QDialogButtonBox.StandardButton
         buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
         buttons.button(kinds.Ok).setText("Simulate")
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         form = QFormLayout(self)
-        form.addRow("True labels", where)
+        form.addRow("True labels", folder_row(self.labels, "True labels"))
         form.addRow("Rounds", self.rounds)
         form.addRow("Slices a round", self.slices)
         form.addRow("Minutes a round", self.minutes)
@@ -105,11 +100,6 @@ class SimulateDialog(QDialog):
             )
         )
         form.addRow(buttons)
-
-    def _browse(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "True labels", self.labels.text())
-        if chosen:
-            self.labels.setText(chosen)
 
     def _decide(self) -> None:
         self.decided.emit(self.value())

@@ -305,11 +305,14 @@ class Session:
         names = [record.name for record in self.store.cases()]
         folders = {name: arrays.latest_prediction(self.store.path, name) for name in names}
         unseen = [n for n, f in folders.items() if f is None or arrays.load_info(f).run != run.name]
+        if not unseen:
+            return
+        trainer, facts = self._model()
         failed: list[SslsegError] = []
         for done, name in enumerate(unseen):
             control.check()
             try:
-                yield self._predict_one(*self._model(), name, control)
+                yield self._predict_one(trainer, facts, name, control)
             except SslsegError as error:
                 failed.append(error)
             yield Progress(task="Predicting", done=done + 1, total=len(unseen))

@@ -346,6 +346,8 @@ def test_a_project_that_is_opened_again_says_when_it_was_trained(project, tmp_pa
     assert last_training(project).startswith("last training: co-training, ")
     assert last_training(project).endswith(", 7 steps")
     assert " Jan " in last_training(project), "as the run's name says, whatever was copied when"
+    (project / "runs" / "20260115-120000-00-a").rename(project / "runs" / "the good one")
+    assert last_training(project) == "last training: co-training, 7 steps"
 
 
 def test_the_title_names_the_open_project_and_the_list_says_why_it_is_empty(labelling, tmp_path):

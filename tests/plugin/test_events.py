@@ -182,7 +182,7 @@ def test_another_project_is_not_kept_waiting_by_a_training(
     labelling.open_project(other)
     kinds = [command.kind for command in runner.sent]
     assert kinds[-2:] == ["stop", "open"]
-    assert told == ["Work on project was stopped; what it learnt is kept."]
+    assert told == ["Work on project was stopped; what it had done is kept."]
     qtbot.waitUntil(lambda: not labelling.controller.awaits("train", "open"), timeout=3000)
     labelling.open_project(other)
     assert len(told) == 1, "nothing was at work"
