@@ -17,7 +17,7 @@ GROUPS = {
 }
 DICE, BASELINE = "#4fbf83", "#b9bfc9"
 HELD_OUT = (
-    "Your labels on slices kept out of the first 60 % of the training; the figure is of\n"
+    "Your labels on slices kept out of the first half of the training; the figure is of\n"
     "the model before they joined."
 )
 PLUS_MINUS = (

@@ -18,6 +18,9 @@ from monai.networks.blocks import Convolution, ResidualUnit
 from torch import Tensor, nn
 
 Upsample = Literal["transposed", "linear", "nearest"]
+ACTIVATION = ("leakyrelu", {"negative_slope": 0.1, "inplace": True})
+"""Cheaper than MONAI's PReLU, whose learnt slope costs a tenth of a step on CPUs."""
+
 Sizes = tuple[int, ...]
 
 
@@ -52,7 +55,14 @@ class Encoder(nn.Module):
         inner = [in_channels, *channels[:-1]]
         self.levels = nn.ModuleList(
             ResidualUnit(
-                dims, width, out, strides=step, kernel_size=kernel, norm="batch", dropout=dropout
+                dims,
+                width,
+                out,
+                strides=step,
+                kernel_size=kernel,
+                act=ACTIVATION,
+                norm="batch",
+                dropout=dropout,
             )
             for width, out, step, kernel in zip(inner, channels, steps, kernels, strict=True)
         )
@@ -89,6 +99,7 @@ class Rise(nn.Module):
             outer,
             strides=stride if grows else 1,
             kernel_size=kernel,
+            act=ACTIVATION,
             norm="batch",
             dropout=dropout,
             is_transposed=grows,
@@ -102,6 +113,7 @@ class Rise(nn.Module):
             outer,
             kernel_size=kernel,
             subunits=1,
+            act=ACTIVATION,
             norm="batch",
             dropout=dropout,
             last_conv_only=last,

@@ -35,7 +35,7 @@ PREVIEW_SECONDS, PREVIEW_SHARE = 8.0, 0.05
 STEPS_BEFORE_PREVIEW, LONGEST_WAIT_SECONDS = 25, 12.0
 """A network that has hardly learnt shows a carpet of colours; but nobody waits for ever."""
 VALIDATIONS = 10
-REFIT_FROM = 0.6
+REFIT_FROM = 0.5
 """Done share of the run from which the held-out slices are learnt from too."""
 VALIDATION_SECONDS, VALIDATION_SHARE = 4.0, 0.1
 """Shortest wait between validations, and the most of the run's time that they may take."""

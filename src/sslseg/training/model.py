@@ -22,7 +22,7 @@ from sslseg.training.device import Device
 from sslseg.training.planner import Plan
 from sslseg.training.trainer import Trainer
 
-FORMAT = 2
+FORMAT = 3
 
 
 class ModelFacts(BaseModel):

@@ -15,7 +15,7 @@ from sslseg.pretraining import find
 from sslseg.storage import checkpoints
 from sslseg.training.trainer import Trainer
 
-FORMAT = 1
+FORMAT = 2
 
 
 class PretrainedFacts(BaseModel):
