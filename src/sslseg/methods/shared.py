@@ -33,7 +33,7 @@ class TrainingParams(BaseModel):
         0,
         ge=0,
         le=128,
-        description="Features at half resolution; 0 lets the planner choose.",
+        description="Features of the first level; 0 lets the planner choose.",
         json_schema_extra=ADVANCED,
     )
     batch: int = Field(

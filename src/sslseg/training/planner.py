@@ -26,9 +26,6 @@ SAME_SPACING = 0.15
 
 PIXELS_CPU, PIXELS_GPU = 192 * 192, 384 * 384
 VOXELS_CPU, VOXELS_GPU = 64 * 64 * 64, 128 * 128 * 128
-SMALL = 4
-"""How many times a patch must go into the budget for a level of full resolution."""
-
 MANY_LOOKS_CPU, MANY_LOOKS_GPU = 500_000, 16_000_000
 """Voxels of the largest volume up to which a prediction is the mean of four views."""
 
@@ -121,8 +118,7 @@ def make_plan(
         axis_words,
         spacing_words,
         f"Patches of {' x '.join(map(str, patch))} voxels, {labelled} labelled and {labelled} "
-        f"unlabelled in a batch; {network.channels[0]} to {network.channels[-1]} features, from "
-        f"{'full' if max(network.strides[0]) == 1 else 'half'} resolution on.",
+        f"unlabelled in a batch; {network.channels[0]} to {network.channels[-1]} features.",
         "Mixed precision." if device.amp is not None else "Single precision.",
         *_prediction_words(shifts, islands),
     )
@@ -235,8 +231,8 @@ def _network(
 ) -> NetworkSpec:
     """Halve each axis while its patch side stays at 5 or more, at most four times.
 
-    The first level is at half resolution already. Small images get one of full resolution before
-    it: they show organs of few voxels, where the edge is most of the mask.
+    The first level is at half resolution already. One of full resolution before it helps where
+    whole volumes are labelled, and overfits far more with a dozen slices.
     """
     dims = len(sides)
     bounded = _bounded(sides, budget)
@@ -249,8 +245,6 @@ def _network(
     strides = strides or [(1,) * dims]
     width = params.width or (32 if device.is_cpu or dims == 3 else 48)
     channels = tuple(min(width * 2**level, 320) for level in range(len(strides) + 1))
-    if SMALL * math.prod(bounded) <= budget:
-        strides, channels = [(1,) * dims, *strides], (max(1, width // 2), *channels)
     return NetworkSpec(
         dims=dims,
         in_channels=context,
