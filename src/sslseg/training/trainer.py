@@ -110,9 +110,8 @@ class Trainer:
             {"params": list(net.parameters()), "factor": rates.get(name, 1.0)}
             for name, net in optimised(self.nets).items()
         ]
-        plan, fused = self.plan, self.device.torch.type in ("cpu", "cuda")
         return torch.optim.AdamW(
-            groups, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=fused
+            groups, lr=self.plan.learning_rate, weight_decay=self.plan.weight_decay
         )
 
     def _make_critics_optimiser(self) -> torch.optim.Optimizer | None:
