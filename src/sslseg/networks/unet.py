@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 Upsample = Literal["transposed", "linear", "nearest"]
 ACTIVATION = ("leakyrelu", {"negative_slope": 0.1, "inplace": True})
-"""Cheaper than MONAI's PReLU, whose learnt slope costs a tenth of a step on CPUs."""
+"""Cheaper on CPUs than MONAI's PReLU, whose slope is learnt."""
 
 Sizes = tuple[int, ...]
 

@@ -229,11 +229,7 @@ def _network(
     device: Device,
     params: TrainingParams,
 ) -> NetworkSpec:
-    """Halve each axis while its patch side stays at 5 or more, at most four times.
-
-    The first level is at half resolution already. One of full resolution before it helps where
-    whole volumes are labelled, and overfits far more with a dozen slices.
-    """
+    """Halve each axis while its patch side stays at 5 or more, at most four times."""
     dims = len(sides)
     bounded = _bounded(sides, budget)
     strides: list[tuple[int, ...]] = []
