@@ -157,11 +157,12 @@ def tiny_trainer(
     seed: int = 0,
     plan: Plan | None = None,
     training: dict[str, object] | None = None,
+    device: Device = CPU,
 ) -> Trainer:
     """`weight` is the riding critic's; None for no critic."""
     critic = CriticParams(critic=weight is not None, critic_weight=weight or 0.0, critic_start=0.2)
     chosen = TrainingParams.model_validate(training or {})
-    return Trainer(make_method(name), plan or tiny_plan(dims), CPU, seed, chosen, critic)
+    return Trainer(make_method(name), plan or tiny_plan(dims), device, seed, chosen, critic)
 
 
 def tiny_views(seed: int = 0, dims: int = 2) -> Views:
