@@ -158,7 +158,7 @@ def test_train_beside_its_baseline(world):
     steps = ("--steps", 2, "--device", "cpu", "--json")
     outcome = done("train", world.project, *steps, "--baseline")
     found = outcome.json
-    assert (found["method"], found["baseline"]["method"]) == ("co-training", "supervised")
+    assert (found["method"], found["baseline"]["method"]) == ("bcp", "supervised")
     assert found["run"] != found["baseline"]["run"]
     assert found["validation"]["slices"] == found["baseline"]["validation"]["slices"] == 1
     gain = found["validation"]["mean"] - found["baseline"]["validation"]["mean"]

@@ -127,7 +127,7 @@ OFFERED = (
     info("mean-teacher", "Consistency"),
     info("co-training", "Co-training"),
     info("advent", "Domain adaptation", needs_domains=True),
-    info("ua-mt", "Consistency"),
+    info("bcp", "Consistency"),
 )
 
 
@@ -137,11 +137,11 @@ def test_methods_stand_under_headings_that_cannot_be_chosen(qtbot):
     entries = [combo.itemText(i) for i in range(combo.count())]
     assert entries == [
         *("— Baseline —", "supervised"),
-        *("— Consistency —", "mean-teacher", "ua-mt"),
+        *("— Consistency —", "mean-teacher", "bcp"),
         *("— Co-training —", "co-training"),
         *("— Domain adaptation —", "advent"),
     ]
-    assert combo.currentText() == "co-training"
+    assert combo.currentText() == "bcp"
     combo.setCurrentText("co-training")
     assert combo.currentData() == "co-training"
     qtbot.keyClick(combo, Qt.Key.Key_Down)  # over the heading
@@ -155,7 +155,7 @@ def test_a_method_says_what_the_project_lacks():
     adapting, plain = OFFERED[3], OFFERED[4]
     assert advice(adapting, 1) == f"advent in a sentence. Needs two domains. {MISSING}"
     assert advice(adapting, 2) == "advent in a sentence. Needs two domains."
-    assert advice(plain, 1) == "ua-mt in a sentence."
+    assert advice(plain, 1) == "bcp in a sentence."
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from sslseg.core.config import MethodInfo
 
-DEFAULT_METHOD = "co-training"
+DEFAULT_METHOD = "bcp"
 """What the Train button runs with nothing chosen."""
 
 DEFAULT_PRETRAINING = "masked"
