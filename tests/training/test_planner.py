@@ -200,3 +200,15 @@ def test_a_gpu_gets_larger_patches():
     large = make_plan(given, found, CLASSES, gpu, params)
     assert np.prod(large.patch) > np.prod(small.patch)
     assert "Mixed precision." in large.words
+
+
+def test_networks_that_share_boxes_get_fewer_of_them():
+    given, found = cases((36, 50, 38), (1, 1, 1)), covered(axial=2)
+    params = TrainingParams(dimensions="3d")
+    alone = make_plan(given, found, CLASSES, LAPTOP, params)
+    three = make_plan(given, found, CLASSES, LAPTOP, params, crowd=3)
+    assert (alone.labelled, three.labelled, three.unlabelled) == (3, 1, 1)
+    asked = TrainingParams(dimensions="3d", batch=5)
+    assert make_plan(given, found, CLASSES, LAPTOP, asked, crowd=3).labelled == 5
+    tiny = make_plan(cases((4, 5, 6), (1, 1, 1)), found, CLASSES, LAPTOP, params, crowd=9)
+    assert tiny.labelled == 2

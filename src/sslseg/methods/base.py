@@ -217,6 +217,8 @@ class Method(Learner[P_co]):
     """Who the members of the ensemble are, for reasons in words."""
     dimensions: ClassVar[Literal["any", "3d"]] = "any"
     """Which networks it can use: slices with neighbours or boxes, or boxes alone."""
+    crowd: ClassVar[int] = 1
+    """How many networks read each box; batches shrink by it, so that a step stays as long."""
     Params: ClassVar[type[MethodParams]] = MethodParams
 
     def build(self, make: Maker) -> dict[str, nn.Module]:

@@ -85,6 +85,7 @@ class CrossTeaching(Ensemble[CrossTeachingParams]):
     summary = "One 3-D model and two of slices teach each other; for slices of several planes."
     source = "3D-2D cross-teaching, MICCAI 2023; PLN, TMI 2023; DeSCO, CVPR 2023"
     dimensions = "3d"
+    crowd = 3
     Params = CrossTeachingParams
 
     def networks(self, make: Maker) -> dict[str, nn.Module]:

@@ -72,6 +72,7 @@ class MultiView(Ensemble[MultiViewParams]):
     source = "Xia et al. (UMCT), WACV 2020; MedIA 2020"
     parties = "the views"
     dimensions = "3d"
+    crowd = 3
     Params = MultiViewParams
 
     def networks(self, make: Maker) -> dict[str, nn.Module]:

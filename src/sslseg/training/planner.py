@@ -29,6 +29,9 @@ VOXELS_CPU, VOXELS_GPU = 64 * 64 * 64, 128 * 128 * 128
 MANY_LOOKS_CPU, MANY_LOOKS_GPU = 500_000, 16_000_000
 """Voxels of the largest volume up to which a prediction is the mean of four views."""
 
+ENOUGH_ALONE = 16**3
+"""Voxels from which one item alone gives batch norm something to average."""
+
 MINUTES_CPU, MINUTES_GPU = 4.0, 2.0
 
 
@@ -81,6 +84,7 @@ def make_plan(
     classes: int,
     device: Device,
     params: TrainingParams,
+    crowd: int = 1,
 ) -> Plan:
     """Choose network, grid, patch, batch and width.
 
@@ -96,6 +100,8 @@ def make_plan(
         Where it will run.
     params : TrainingParams
         What the user fixed.
+    crowd : int
+        How many networks share a step, as `Method.crowd`.
     """
     spacing, spacing_words = choose_spacing(cases)
     axis, axis_words = choose_axis(cases, covered, params)
@@ -111,7 +117,7 @@ def make_plan(
     if axis is None:
         network = network.model_copy(update={"coarse": coarse_axis(cases)})
     patch = _patch(sides, budget, network.divisor)
-    labelled = params.batch or _batch(patch, device)
+    labelled = params.batch or _shared(_batch(patch, device), crowd, patch)
     shifts = _shifts(max(math.prod(shape) for shape in shapes), patch, device)
     islands = params.islands == "keep" or (params.islands == "auto" and covered.islands)
     words = (
@@ -265,6 +271,11 @@ def _patch(sides: Sequence[int], budget: int, divisor: Sequence[int]) -> tuple[i
         math.ceil(side / step) * step
         for side, step in zip(_bounded(sides, budget), divisor, strict=True)
     )
+
+
+def _shared(items: int, crowd: int, patch: Sequence[int]) -> int:
+    """Return the items of each of several networks; small patches need two for batch norm."""
+    return min(items, max(1 if math.prod(patch) >= ENOUGH_ALONE else 2, items // crowd))
 
 
 def _batch(patch: Sequence[int], device: Device) -> int:

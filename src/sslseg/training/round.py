@@ -115,7 +115,9 @@ class Round:
         self.classes = tuple(label.name for label in self.store.classes)
         count = len(self.classes) + 1
         training = required(training, chosen)
-        self.plan = make_plan(self.store.cases(), covered, count, self.device, training)
+        self.plan = make_plan(
+            self.store.cases(), covered, count, self.device, training, chosen.crowd
+        )
         self.trainer = model.make_trainer(self.request, self.method, self.plan, self.device)
         self.run = new_run(self.store.path / "runs", self.method)
 
