@@ -20,10 +20,10 @@ class UniMatchParams(SemiSupervisedParams):
     """Parameters of UniMatch."""
 
     threshold: float = Field(
-        0.95,
+        0.8,
         ge=0,
         le=1,
-        description="Probability from which the weak view's label is believed.",
+        description="Probability from which a weak view's label is believed; the paper's is 0.95.",
         json_schema_extra=ADVANCED,
     )
     drop: float = Field(
@@ -39,11 +39,12 @@ class UniMatch(Method[UniMatchParams]):
     """The network's own confident labels on a weak view teach three perturbed ones.
 
     Yang et al., CVPR 2023, as in its medical folder (methods.md D2): with the label
-    argmax p_weak where max p_weak >= 0.95, L = L_sup + 1/4 (Dice_strong1 + Dice_strong2) +
+    argmax p_weak where max p_weak >= 0.8, L = L_sup + 1/4 (Dice_strong1 + Dice_strong2) +
     1/2 Dice_features. Strong views change intensities and are mixed box by box, the label with
     them; the features' view drops half of the encoder's channels at every level. Voxels below
-    the threshold, and annotated ones, are ignored, not background. The paper has no teacher: the
-    EMA here only predicts.
+    the threshold, and annotated ones, are ignored, not background. With the paper's threshold of
+    0.95 a class of which few slices are annotated can vanish from the labels, and nothing brings
+    it back. The paper has no teacher: the EMA here only predicts.
     """
 
     name = "unimatch"
