@@ -218,7 +218,8 @@ class Method(Learner[P_co]):
     dimensions: ClassVar[Literal["any", "3d"]] = "any"
     """Which networks it can use: slices with neighbours or boxes, or boxes alone."""
     crowd: ClassVar[int] = 1
-    """How many networks read each box; batches shrink by it, so that a step stays as long."""
+    """Divides the planner's batch: for methods of so many networks of boxes that with whole batches
+    a run of minutes would hardly take a step."""
     Params: ClassVar[type[MethodParams]] = MethodParams
 
     def build(self, make: Maker) -> dict[str, nn.Module]:

@@ -101,7 +101,7 @@ def make_plan(
     params : TrainingParams
         What the user fixed.
     crowd : int
-        How many networks share a step, as `Method.crowd`.
+        By what the batch is divided, as `Method.crowd`.
     """
     spacing, spacing_words = choose_spacing(cases)
     axis, axis_words = choose_axis(cases, covered, params)
@@ -274,8 +274,8 @@ def _patch(sides: Sequence[int], budget: int, divisor: Sequence[int]) -> tuple[i
 
 
 def _shared(items: int, crowd: int, patch: Sequence[int]) -> int:
-    """Return the items of each of several networks; small patches need two for batch norm."""
-    return min(items, max(1 if math.prod(patch) >= ENOUGH_ALONE else 2, items // crowd))
+    """Return the items left to several networks; small patches need two for batch norm."""
+    return max(1 if math.prod(patch) >= ENOUGH_ALONE else 2, items // crowd)
 
 
 def _batch(patch: Sequence[int], device: Device) -> int:
