@@ -18,6 +18,7 @@ from sslseg.methods import find
 from sslseg.methods.cycada import translations
 from sslseg.networks.discriminators import FeatureDiscriminator
 from sslseg.networks.factory import Maker, NetworkSpec
+from sslseg.networks.generators import StyleGenerator
 
 SOURCE = torch.zeros((1, 1, 1, 2))
 TARGET = torch.tensor([math.log(3), 0.0]).view(1, 1, 1, 2)
@@ -279,3 +280,37 @@ def test_cycadas_safeguard_holds_the_critic_of_scores(share, pulls):
     by_hand = (softplus(-0.75) + softplus(-0.5)) / 2 if pulls else 0
     assert out.terms["adversarial_scores"].item() == pytest.approx(by_hand)
     assert out.terms["adversarial_images"] > 0, "generators must learn before scores can differ"
+
+
+def leaning(method_start: float, fraction: float, target: Tensor) -> float:
+    """Take one step of CyCADA whose teacher says softmax(x + ln 3, 0); return the lean."""
+    method = make_method("cycada", start=method_start)
+    nets = method.build(Maker(DEEP)) | {"teacher": Voxelwise((1.0, 0.0), (math.log(3), 0.0))}
+    nets["student"] = Voxelwise((1.0, 0.0), (0.0, 0.0))
+    generators = ("generator_target", "generator_source")
+    nets |= {name: StyleGenerator(2, 1) for name in generators}
+    nets |= {f"critic_{name}": ChannelCritic() for name in ("target", "source", "scores")}
+    batch = Batch(torch.cat([SOURCE, target]), torch.cat([KNOWN, HIDDEN]), 1)
+    method.step(batch, tiny_views(), nets, fraction)
+    leans = [nets[name].lean.item() for name in generators]
+    assert leans[0] == leans[1]
+    return leans[0]
+
+
+def bits(p: float) -> float:
+    return -(p * math.log2(p) + (1 - p) * math.log2(1 - p))
+
+
+def test_cycada_leans_to_the_sign_that_tells_the_teacher_more_by_hand():
+    """As it is p is 1/4 and 3/4, as a negative 27/28 and 3/4; a tenth of the difference counts."""
+    target = torch.tensor([-2 * math.log(3), 0.0]).view(1, 1, 1, 2)
+    as_is = bits(1 / 2) - bits(1 / 4)
+    negative = bits((27 / 28 + 3 / 4) / 2) - (bits(27 / 28) + bits(3 / 4)) / 2
+    by_hand = 0.1 * (as_is - negative)
+    assert by_hand > 0
+    assert leaning(0.1, 0.2, target) == pytest.approx(by_hand, rel=1e-4)
+    assert leaning(0.1, 0.2, -target) == pytest.approx(-by_hand, rel=1e-4)
+
+
+def test_cycada_leans_no_more_once_it_learns_from_translations():
+    assert leaning(0.1, 0.31, torch.tensor([2.0, 0.0]).view(1, 1, 1, 2)) == 0

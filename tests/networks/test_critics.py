@@ -120,3 +120,10 @@ def test_a_generator_begins_with_the_image_itself(sides):
     changed = generator(x)
     assert changed.shape == x.shape
     assert not torch.allclose(changed, x)
+
+
+def test_a_generator_may_begin_with_the_negative():
+    x = torch.randn((2, 3, 9, 8))
+    generator = StyleGenerator(2, 3)
+    generator.lean.fill_(-0.01)
+    assert torch.equal(generator(x), -x)

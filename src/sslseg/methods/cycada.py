@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from sslseg.data.batch import Batch
 from sslseg.data.views import Views
+from sslseg.losses.consistency import entropy
 from sslseg.losses.masked import supervised
 from sslseg.losses.ramps import Ramp
 from sslseg.methods.adversary import Adversary
@@ -22,6 +24,10 @@ from sslseg.networks.factory import Maker
 from sslseg.networks.generators import StyleGenerator
 
 CYCLE = 10.0
+PACE = 0.1
+"""Share of a step in the running mean that decides on negatives."""
+
+GENERATORS = ("generator_target", "generator_source")
 
 
 class CyCadaParams(SemiSupervisedParams):
@@ -72,10 +78,12 @@ class CyCada(Method[CyCadaParams]):
 
     Choices of ours: one stage instead of three, so the task learns on the detached translation;
     it keeps learning on plain source images too, since early translations are poor; no pool of
-    old images and no identity term, since generators begin as identity; Df sees 5 voxels across
-    where the paper's sees one. Memory: generators are small and work at half size. All streams
-    share one pass of the segmentor and so batch norm's statistics, which are those that prediction
-    uses; generators have instance norm, as CycleGAN's.
+    old images and no identity term, since generators begin as identity, or as the negative where
+    that tells the averaged teacher more, which knows the source by then: cycles alone keep the
+    sign they begin with, right or wrong; Df sees 5 voxels across where the paper's sees one.
+    Memory: generators are small and work at half size. All streams share one pass of the segmentor
+    and so batch norm's statistics, which are those that prediction uses; generators have instance
+    norm, as CycleGAN's.
     """
 
     name = "cycada"
@@ -99,13 +107,13 @@ class CyCada(Method[CyCadaParams]):
 
     def rates(self) -> dict[str, float]:
         """Return slower rates for the generators: 3e-4 by default, near CycleGAN's 2e-4."""
-        return {"generator_target": 0.05, "generator_source": 0.05}
+        return dict.fromkeys(GENERATORS, 0.05)
 
     def ramps(self) -> dict[str, Ramp]:
         """Translations are learnt from `start` on, and learnt from once they are any good."""
         p = self.params
         begins = Ramp(start=p.start, shape="threshold")
-        later = min(1.0, p.start + 0.2)
+        later = self._later()
         return {
             "adversarial_images": begins,
             "cycle": Ramp(weight=CYCLE, start=p.start, shape="threshold"),
@@ -121,6 +129,8 @@ class CyCada(Method[CyCadaParams]):
         if self.params.idle(fraction) or batch.unlabelled == 0:
             return supervised_step(batch, nets["student"])
         count = batch.labelled
+        if fraction < self._later():
+            _lean(nets, batch.x[count:])
         images = translations(nets, batch.x[:count], batch.x[count:])
         everything = torch.cat([batch.x, images.as_target.detach().to(batch.x)])
         logits, redrawn = nets["student"](everything).split([len(batch.x), count])
@@ -136,6 +146,10 @@ class CyCada(Method[CyCadaParams]):
             "adversarial_scores": pulls.fool(nets["critic_scores"], fake),
         }
         return StepOutput(terms, logits, batch.y, vars(images) | {"real": real, "fake": fake})
+
+    def _later(self) -> float:
+        """Return the share of the run after which translations are learnt from."""
+        return min(1.0, self.params.start + 0.2)
 
     def _safe(self) -> CriticParams:
         """Return how the critic of scores plays: under the safeguard."""
@@ -182,6 +196,25 @@ def translations(nets: Networks, source: Tensor, target: Tensor) -> Translations
     """
     as_target = nets["generator_target"](source)
     return Translations(source, target, as_target, nets["generator_source"](target))
+
+
+@torch.no_grad()
+def _lean(nets: Networks, target: Tensor) -> None:
+    """Let translations begin as negatives where, in the mean of steps, these tell more."""
+    told, told_by_negative = (_information(nets["teacher"](image)) for image in (target, -target))
+    for name in GENERATORS:
+        lean = cast("StyleGenerator", nets[name]).lean
+        lean.lerp_(told - told_by_negative, PACE)
+
+
+def _information(logits: Tensor) -> Tensor:
+    """Return H(mean of p) - mean of H(p): much where all classes are found, each surely.
+
+    Doubt alone would prefer images in which nothing is found at all.
+    """
+    p = torch.softmax(logits.float(), 1)
+    common = p.transpose(0, 1).flatten(1).mean(1).view(1, -1, 1)
+    return (entropy(common) - entropy(p).mean()).squeeze()
 
 
 def _cycle(images: Translations, nets: Networks) -> Tensor:

@@ -8,11 +8,15 @@ from torch import Tensor, nn
 
 
 class StyleGenerator(nn.Module):
-    """A small residual network that gives an image another style: G(x) = x + r(x).
+    """A small residual network that gives an image another style: G(x) = r(x) + x, or - x.
 
     CycleGAN's generator (stem, stride 2, residual blocks with instance norm, and up again), much
     smaller: r adds what style needs, so anatomy passes by it. Its last layer begins at 0: before
     anything is learnt, a translation is the image itself, which no cycle has to find out first.
+    Whoever uses it may make that the image's negative: r alone does not find an inverted contrast,
+    since a cycle is content with the sign it has and soon forbids another.
+
+    `lean` is a scalar buffer, 0 at first: below 0 it is the negative that r adds to.
 
     Parameters
     ----------
@@ -45,6 +49,8 @@ class StyleGenerator(nn.Module):
         self.head = conv(width, channels, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(torch.as_tensor(self.head.bias))
+        self.lean: Tensor
+        self.register_buffer("lean", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(B, channels, *S)`` for an image of any size S."""
@@ -55,7 +61,9 @@ class StyleGenerator(nn.Module):
         grown = F.interpolate(h, size=padded.shape[2:], mode=self.mode, align_corners=False)
         change = self.head(self.up(grown))
         window = tuple(slice(0, side) for side in x.shape[2:])
-        return x + torch.as_tensor(change[(slice(None), slice(None), *window)])
+        return torch.where(self.lean < 0, -x, x) + torch.as_tensor(
+            change[(slice(None), slice(None), *window)]
+        )
 
 
 def _even(x: Tensor, least: int = 4) -> Tensor:
