@@ -6,8 +6,8 @@
 Hippocampus: 55 training volumes as they are (source, 3 coronal slices labelled in each of 4) and
 the other 55 with inverted contrast, a gamma and a blur that are the same for all (target,
 unlabelled). Source-only and supervised-on-target are `supervised` on as many labels of either side;
-what a method closes of the gap between them is (method - source-only) / (on target - source-only). The 41 test volumes, changed
-like the target, join after training and are scored once.
+what a method closes of the gap between them is (method - source-only) / (on target - source-only).
+The 41 test volumes, changed like the target, join after training and are scored once.
 
 Spinal cord: each site in turn is the target, its sessions unlabelled; the other sites are labelled.
 The target's own sessions are scored, which took part in training without labels. There are one or
