@@ -375,6 +375,7 @@ class Session:
         Raises
         ------
         SslsegError
-            For an unknown format or content, or when there is nothing to write.
+            For an unknown format or content, where a file is in the way, or when there is nothing
+            to write.
         """
         yield from export(self.store, out, form, what, control)

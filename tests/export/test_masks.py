@@ -15,6 +15,7 @@ from sslseg.core.errors import Cancelled, SslsegError
 from sslseg.core.events import Event, Exported, Progress
 from sslseg.core.geometry import Plane
 from sslseg.core.prediction import Prediction, PredictionInfo
+from sslseg.export.formats import export
 from sslseg.export.masks import MaskSource, predicted
 from sslseg.export.nifti import export_nifti
 from sslseg.export.nnunet import export_nnunet
@@ -204,6 +205,15 @@ def test_out_must_be_a_folder(store: ProjectStore, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(SslsegError, match="out"):
         list(export_nifti(store, tmp_path / "out", PREDICTIONS, Control()))
+
+
+@pytest.mark.parametrize("place", ["out", "out/below"])
+def test_a_file_in_the_way_is_named(store: ProjectStore, tmp_path: Path, place: str) -> None:
+    predict(store, "turned")
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(SslsegError, match=r"out, which is a file; expected a folder to export to"):
+        list(export(store, tmp_path / place, "nifti", "predictions", Control()))
+    assert (tmp_path / "out").read_text() == "a file"
 
 
 def test_an_export_can_be_stopped(store: ProjectStore, tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ def export(
     Raises
     ------
     SslsegError
-        For an unknown format or content, or when there is nothing to write.
+        For an unknown format or content, where a file is in the way, or when there is nothing to
+        write.
     """
     if form not in FORMATS:
         raise SslsegError(
@@ -36,6 +37,11 @@ def export(
     if what not in sources:
         raise SslsegError(
             f"content {what!r}", "one of " + ", ".join(sources), "Choose one of these."
+        )
+    in_the_way = next((path for path in (out, *out.parents) if path.is_file()), None)
+    if in_the_way is not None:
+        raise SslsegError(
+            f"{in_the_way}, which is a file", "a folder to export to", "Choose another folder."
         )
     before = {str(path) for pattern in ("*", "*/*") for path in out.glob(pattern)}
     for event in FORMATS[form](store, out, MaskSource(what), control):
