@@ -25,7 +25,7 @@ from sslseg.data.project import HeldOutSlice
 from sslseg.data.sampling import TrainingCase
 from sslseg.inference.predictor import Predictor
 from sslseg.training.critic import auc, judge
-from sslseg.training.validation import critic_health, slice_dice
+from sslseg.training.validation import critic_health, measured, slice_dice
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,27 @@ def test_dice_reads_the_right_slice_of_every_plane(plane):
     truth = np.take(volume, 3, plane.axis)
     found = slice_dice(painter(volume), [held(truth, volume, plane, 3)], 3, Control())
     assert found.classes == [1.0, 1.0]
+
+
+def slices_of(side: int, count: int) -> list[HeldOutSlice]:
+    volume = np.zeros((1, count, 1), np.float16)
+    return [held(np.zeros((side, side)), volume, CORONAL, index) for index in range(count)]
+
+
+def test_few_or_small_slices_are_all_measured():
+    assert measured([]) == []
+    for slices in (slices_of(512, 6), slices_of(36, 200)):
+        assert measured(slices) == slices
+
+
+def test_of_many_large_slices_some_are_measured_always_the_same():
+    """Of 64 x 64 pixels 73 make 300,000; of 512 x 512 the least number does."""
+    assert len(measured(slices_of(64, 200))) == 73
+    assert len(measured(slices_of(512, 40))) == 6
+    before, after = ({h.index for h in measured(slices_of(512, n))} for n in (40, 41))
+    assert len(before & after) >= 5, "a slice more displaces one at most"
+    chosen = [h.index for h in measured(slices_of(512, 40))]
+    assert chosen == sorted(chosen), "slices of a case stay together"
 
 
 @pytest.mark.parametrize("dims", [2, 3])

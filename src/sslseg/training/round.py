@@ -39,7 +39,7 @@ from sslseg.training.health import NO_CONFIDENCE, diversity, told
 from sslseg.training.loop import REFIT_FROM, Job, Schedule
 from sslseg.training.planner import Plan, default_minutes, make_plan
 from sslseg.training.trainer import Trainer
-from sslseg.training.validation import critic_health, slice_dice
+from sslseg.training.validation import critic_health, measured, slice_dice
 
 NOTHING_BEFORE = "Starts anew: no earlier run of this method and shape."
 UNTIL_THEY_JOIN = (
@@ -242,7 +242,7 @@ class Round:
         if self._joined:
             return []
         try:
-            return [*self._dice(self._data.held_out()), *self._judge(self._data)]
+            return [*self._dice(measured(self._data.held_out())), *self._judge(self._data)]
         except Cancelled:
             return []
 
