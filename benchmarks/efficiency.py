@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--slices", type=int, default=8, help="labelled in each round")
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES))
-    parser.add_argument("--work", type=Path, default=Path(__file__).with_name("work"))
+    parser.add_argument("--work", type=Path, default=Path(__file__).with_name("replays"))
     args = parser.parse_args()
     data = data_folder(parser, args.data, "hippocampus")
     shared = {

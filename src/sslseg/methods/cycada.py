@@ -208,9 +208,10 @@ def _lean(nets: Networks, target: Tensor) -> None:
 
 
 def _information(logits: Tensor) -> Tensor:
-    """Return H(mean of p) - mean of H(p): much where all classes are found, each surely.
+    """Return H(mean of p) - mean of H(p) of ``(B, C, *S)``, over ln C; a scalar in [0, 1].
 
-    Doubt alone would prefer images in which nothing is found at all.
+    Much where all classes are found, each surely (Krause et al., NeurIPS 2010). Doubt alone would
+    prefer images in which nothing is found at all.
     """
     p = torch.softmax(logits.float(), 1)
     common = p.transpose(0, 1).flatten(1).mean(1).view(1, -1, 1)
