@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,6 +50,7 @@ from sslseg.session import Session
 
 FILE = "domain_shift.jsonl"
 GAMMA, BLUR_VOXELS = 0.7, 0.7
+FOG = 0.5
 SOURCE, TARGET = "source", "target"
 HEAD = ("Arm", "network", "Dice on target", "sd", "n", "gap closed, %", "steps", "peak MB")
 
@@ -67,21 +68,38 @@ SOURCE_ONLY = Arm("source only", "supervised")
 ON_TARGET = Arm("supervised on target", "supervised", TARGET)
 
 
-def shifted(image: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+def inverted(image: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
     """Return ``(X, Y, Z)`` with inverted contrast, gamma and blur, in [0, 1000]."""
+    return _scanned(1 - _unit(image))
+
+
+def fogged(image: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+    """Return ``(X, Y, Z)`` with the same contrast, dark tissue much brighter, and blur."""
+    return _scanned(_unit(image) ** FOG)
+
+
+def _unit(image: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
     low, high = np.percentile(image, (0.5, 99.5))
-    scaled = np.clip((image.astype(np.float32) - low) / max(high - low, 1e-6), 0, 1)
-    changed = ndimage.gaussian_filter((1 - scaled) ** GAMMA, BLUR_VOXELS)
+    return np.clip((image.astype(np.float32) - low) / max(high - low, 1e-6), 0, 1)
+
+
+def _scanned(scaled: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    changed = ndimage.gaussian_filter(scaled**GAMMA, BLUR_VOXELS)
     return (1000 * changed).astype(np.float32)
 
 
-def write_shifted(data: Path, names: Sequence[str], out: Path) -> list[Path]:
+Shift = Callable[[npt.NDArray[np.generic]], npt.NDArray[np.float32]]
+
+
+def write_shifted(
+    data: Path, names: Sequence[str], out: Path, shift: Shift = inverted
+) -> list[Path]:
     """Write these volumes as the target's scanner would have made them."""
     out.mkdir(exist_ok=True)
     targets = [out / (name + hippocampus.ENDING) for name in names]
     for source, target in zip(hippocampus.images(data, names), targets, strict=True):
         image = nib.load(source)
-        nib.save(nib.Nifti1Image(shifted(np.asarray(image.dataobj)), image.affine), target)
+        nib.save(nib.Nifti1Image(shift(np.asarray(image.dataobj)), image.affine), target)
     return targets
 
 
