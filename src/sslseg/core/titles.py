@@ -49,6 +49,7 @@ TITLES = {
     "paste": "Pasted pieces",
     "plane": "Plane that is read",
     "pretrained": "Use pre-training",
+    "relay": "Then teach a 3-D network",
     "validation": "Hold slices out",
     "warp": "Deformations",
     "width": "Width of the network",

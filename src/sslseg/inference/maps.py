@@ -69,6 +69,25 @@ class Maps:
         )
 
 
+def blended(mine: Maps, theirs: Maps, weight: float) -> Maps:
+    """Return the mean of two maps over the same voxels, `weight` being that of the second.
+
+    Entropy is that of the mean probability; its part due to disagreement is what exceeds the mean
+    entropy of all members. Confidence is the first's.
+    """
+    probability = (1 - weight) * mine.probability + weight * theirs.probability
+    entropy = _entropy(probability)
+    own = mine.entropy - mine.information, theirs.entropy - theirs.information
+    doubt = (1 - weight) * own[0] + weight * own[1]
+    return Maps(probability, entropy, np.maximum(entropy - doubt, 0), mine.confidence)
+
+
+def _entropy(probability: Floats) -> Floats:
+    """Return the entropy ``(*S)`` of ``(C, *S)`` over ln C."""
+    terms = probability * np.log(np.maximum(probability, np.finfo(np.float32).tiny))
+    return np.asarray(-terms.sum(0) / np.log(len(probability)), np.float32)
+
+
 def maps_of(stacked: Tensor, classes: int, has_critic: bool) -> Maps:
     """Return the maps of stacked outputs.
 

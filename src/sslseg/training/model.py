@@ -20,6 +20,7 @@ from sslseg.networks.factory import NetworkSpec
 from sslseg.storage import checkpoints
 from sslseg.training.device import Device
 from sslseg.training.planner import Plan
+from sslseg.training.relay import Relay
 from sslseg.training.trainer import Trainer
 
 FORMAT = 3
@@ -88,7 +89,8 @@ def sort_settings(
 def make_trainer(request: TrainRequest, method: str, plan: Plan, device: Device) -> Trainer:
     """Return a trainer with new weights that follow from the request's seed."""
     params, training, critic = settings_of(method, request.settings)
-    return Trainer(find(method)(params, critic), plan, device, request.seed, training, critic)
+    kind = Trainer if plan.boxes is None else Relay
+    return kind(find(method)(params, critic), plan, device, request.seed, training, critic)
 
 
 def save(folder: Path, tensors: dict[str, torch.Tensor], facts: ModelFacts) -> Path:

@@ -56,6 +56,8 @@ class Plan(BaseModel):
         Whether predictions may have pieces far smaller than the object.
     words : tuple of str
         What was chosen and why, for the screen.
+    boxes : Plan or None
+        Of the network of boxes that this one teaches in the second part of a run (`Relay`).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -71,6 +73,7 @@ class Plan(BaseModel):
     shifts: tuple[int, ...] = (0,)
     islands: bool = True
     words: tuple[str, ...]
+    boxes: Plan | None = None
 
     @property
     def patches(self) -> PatchPlan:

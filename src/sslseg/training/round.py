@@ -25,7 +25,7 @@ from sslseg.core.prediction import CriticHealth
 from sslseg.core.words import counted
 from sslseg.data.domains import target_cases
 from sslseg.data.preprocessing import prepare_all
-from sslseg.data.project import HeldOutSlice, ProjectData, coverage
+from sslseg.data.project import Coverage, HeldOutSlice, ProjectData, coverage
 from sslseg.data.sampling import Sampler
 from sslseg.inference.predictor import Predictor
 from sslseg.methods import find
@@ -38,13 +38,12 @@ from sslseg.training.device import Device, choose
 from sslseg.training.health import NO_CONFIDENCE, diversity, told
 from sslseg.training.loop import REFIT_FROM, Job, Schedule
 from sslseg.training.planner import Plan, default_minutes, make_plan
+from sslseg.training.relay import relayed
 from sslseg.training.trainer import Trainer
 from sslseg.training.validation import critic_health, measured, slice_dice
 
 NOTHING_BEFORE = "Starts anew: no earlier run of this method and shape."
-UNTIL_THEY_JOIN = (
-    f"for the first {REFIT_FROM:.0%} of the run to measure Dice on, then to learn from."
-)
+UNTIL_THEY_JOIN = "for the first {share:.0%} of the run to measure Dice on, then to learn from."
 NOTHING_HELD_OUT = (
     "No slice is held out yet, so no Dice is measured; from the fourth labelled slice on some are."
 )
@@ -113,20 +112,25 @@ class Round:
         self._free = self._target() if chosen.adapts else None
         self.device = choose(self.request.device)
         self.classes = tuple(label.name for label in self.store.classes)
-        count = len(self.classes) + 1
-        training = required(training, chosen)
-        self.plan = make_plan(
-            self.store.cases(), covered, count, self.device, training, chosen.crowd
-        )
+        self.plan = self._planned(covered, required(training, chosen), chosen)
         self.trainer = model.make_trainer(self.request, self.method, self.plan, self.device)
         self.run = new_run(self.store.path / "runs", self.method)
+
+    def _planned(
+        self, covered: Coverage, training: TrainingParams, chosen: type[Method[MethodParams]]
+    ) -> Plan:
+        cases, count = self.store.cases(), len(self.classes) + 1
+        plan = make_plan(cases, covered, count, self.device, training, chosen.crowd)
+        minutes = schedule_of(self.request, self.device)[0].minutes
+        return relayed(plan, cases, self.device, training, minutes, by_default=chosen.relays)
 
     def job(self) -> Job:
         """Return the job for `sslseg.training.loop.train`."""
         words = self.plan.words
         held = sum(r.validation and r.state is not SliceState.NONE for r in self.store.slices())
         if held and self.trainer.training.validation:
-            words = (*words, f"{counted(held, 'slice')} held out: {UNTIL_THEY_JOIN}")
+            until = UNTIL_THEY_JOIN.format(share=REFIT_FROM * self.trainer.handover)
+            words = (*words, f"{counted(held, 'slice')} held out: {until}")
         elif self.trainer.training.validation:
             words = (*words, NOTHING_HELD_OUT)
         words = (*words, *self._beginning())

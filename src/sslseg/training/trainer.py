@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from pydantic import BaseModel
@@ -72,6 +73,8 @@ class Trainer:
         Shared parameters.
     """
 
+    handover: ClassVar[float] = 1.0
+    """Share of a run that learns from the annotated slices: all of it."""
     method: Learner[BaseModel]
     plan: Plan
     device: Device

@@ -1,0 +1,54 @@
+"""Two predictors of different shape as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sslseg.core.control import Control
+from sslseg.inference.features import SliceFeatures
+from sslseg.inference.maps import Maps, blended
+from sslseg.inference.predictor import Predictor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair(Predictor):
+    """A predictor whose maps are the weighted mean of its own and another one's.
+
+    Confidence and features are its own: they tell about what its first member says.
+
+    Parameters
+    ----------
+    other : Predictor
+        Of the same classes on the same grid.
+    trust : float
+        Weight of the other, in [0, 1].
+    """
+
+    other: Predictor
+    trust: float
+
+    def volume(
+        self,
+        image: npt.NDArray[np.float16],
+        control: Control,
+        features: SliceFeatures | None = None,
+    ) -> Maps:
+        """Return the mean maps of a whole case; see `Predictor.volume`."""
+        mine = super().volume(image, control, features)
+        return blended(mine, self.other.volume(image, control), self.trust)
+
+    def planes(
+        self,
+        image: npt.NDArray[np.float16],
+        wanted: Sequence[tuple[int, int]],
+        control: Control,
+    ) -> list[Maps]:
+        """Return the mean maps of some slices; see `Predictor.planes`."""
+        if not wanted:
+            return []
+        whole = self.volume(image, control)
+        return [whole.slice(axis, index) for axis, index in wanted]
