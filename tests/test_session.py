@@ -504,6 +504,24 @@ def test_supervised_is_not_compared_with_itself(session):
         run(session, request(baseline=True, method="supervised"))
 
 
+def test_slices_hand_over_to_boxes(session):
+    """Both networks are in the checkpoint, both predict, and the next round goes on."""
+    paint(session.store, "a", [2, 5, 7, 9])
+    asked = request(6, method="bcp", settings={"relay": "always"})
+    events = run(session, asked)
+    steps = of(StepReported, events)
+    assert "boxes" not in steps[0].terms
+    assert list(steps[-1].terms) == ["boxes"]
+    assert any("3-D network learns" in words for words in of(RunStarted, events)[0].plan)
+    list(session.predict(["b"], Control()))
+    mine = arrays.load_prediction(arrays.latest_prediction(session.store.path, "b"))
+    with Session(session.store.path, read_only=True) as reader:
+        list(reader.predict(["b"], Control()))
+    again = arrays.load_prediction(arrays.latest_prediction(session.store.path, "b"))
+    assert np.array_equal(again.probability, mine.probability)
+    assert of(RunFinished, run(session, asked))[0].reason is FinishReason.COMPLETED
+
+
 def test_optimisers_are_kept_only_while_a_run_lasts(session, monkeypatch):
     paint(session.store, "a", [2, 4, 5, 6])
     monkeypatch.setattr(loop, "_Pace", partial(loop._Pace, checkpoint=0.0))

@@ -17,8 +17,8 @@ GROUPS = {
 }
 DICE, BASELINE = "#4fbf83", "#b9bfc9"
 HELD_OUT = (
-    "Your labels on slices kept out of the first half of the training; the figure is of\n"
-    "the model before they joined."
+    "Your labels on slices kept out of the first part of the training (the plan says how long);\n"
+    "the figure is of the model before they joined."
 )
 PLUS_MINUS = (
     "n held-out slices; ± is the standard error over them. With fewer than four it says little."

@@ -28,6 +28,7 @@ from sslseg.core.geometry import Plane
 from sslseg.data.project import Coverage
 from sslseg.inference.maps import Maps, blended
 from sslseg.methods.shared import CriticParams, TrainingParams
+from sslseg.training import relay as relay_module
 from sslseg.training.device import Device
 from sslseg.training.planner import make_plan
 from sslseg.training.relay import HANDOVER, Relay, TaughtSampler, relayed
@@ -144,6 +145,15 @@ def test_every_voxel_of_a_box_has_a_target():
     assert bool((batch.y == 1).all())
     names = {place.case for step in range(20) for place in taught.batch(step).places}
     assert names == {"a", "b", "c"}
+
+
+def test_annotated_volumes_are_among_the_few_that_boxes_learn_from(monkeypatch):
+    monkeypatch.setattr(relay_module, "MOST_CASES", 2)
+    relay = tiny_relay()
+    source = tiny_sampler(relay.plan)
+    taught = TaughtSampler(source, relay.pupil.plan, lambda case: np.ones(SHAPE, np.int16))
+    assert next(case.name for case in taught.cases) == "a"
+    assert len(taught.cases) == 2
 
 
 def test_new_strokes_reach_the_boxes():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import ClassVar
 
@@ -41,6 +41,12 @@ TRUST, TRUSTED_FROM = 2 / 3, 0.5
 LEAST_MINUTES_CPU, LEAST_MINUTES_GPU = 3.0, 1.0
 """Shorter runs leave the network of boxes too few steps."""
 
+LOOKS_TO_LABEL = (0,)
+"""As `Predictor.shifts`, of the teacher: one look is enough for what is learnt from as a whole."""
+
+MOST_CASES = 200
+"""Volumes that the network of boxes learns from: labelling more would take its time."""
+
 Label = Callable[[TrainingCase], Target]
 PUPIL = "boxes."
 
@@ -59,8 +65,9 @@ class TaughtSampler(Sampler):
     """
 
     def __init__(self, source: Sampler, plan: Plan, label: Label) -> None:
-        every = sum(max(case.image.shape) for case in source.cases)
-        super().__init__(source.cases, plan.patches, source.seed, every)
+        cases = _some(source)
+        every = sum(max(case.image.shape) for case in cases)
+        super().__init__(cases, plan.patches, source.seed, every)
         self._label = label
 
     def _labelled(self, rng: np.random.Generator) -> Item:
@@ -70,6 +77,14 @@ class TaughtSampler(Sampler):
         self, case: TrainingCase, centre: npt.NDArray[np.intp]
     ) -> tuple[Array, Array | None]:
         return case.image[None], self._label(case)
+
+
+def _some(source: Sampler) -> list[TrainingCase]:
+    """Return the annotated cases and as many others, drawn by lot, as there is time to label."""
+    others = [case for case in source.cases if not len(case.annotated)]
+    order = np.random.default_rng(source.seed).permutation(len(others))
+    room = max(0, MOST_CASES - len(source.annotated))
+    return [*source.annotated, *(others[index] for index in order[:room])]
 
 
 @dataclass
@@ -127,7 +142,8 @@ class Relay(Trainer):
     def _label(self, case: TrainingCase) -> Target:
         """Return the annotation of a case, and the teacher's label where there is none."""
         if case.name not in self._labels:
-            said = super().predictor().volume(case.image, Control()).probability.argmax(0)
+            teacher = replace(super().predictor(), shifts=LOOKS_TO_LABEL, critic=None)
+            said = teacher.volume(case.image, Control()).probability.argmax(0)
             self._labels[case.name] = said.astype(np.int16)
         said = self._labels[case.name]
         return said if case.target is None else np.where(case.target == IGNORE, said, case.target)
