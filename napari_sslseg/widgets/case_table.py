@@ -27,7 +27,7 @@ TIPS = (
     "How many slices of this case are labelled, partly or completely.",
     "How unsure the model is in and around the structures. Long bars deserve a look first.",
     "Agreement of the prediction with your own labels (1 is perfect) on slices kept out of the\n"
-    "first half of the training; the figure is of the model before they joined.",
+    "first part of the training; the figure is of the model before they joined.",
     "The scanner, site or sequence that you set for this case; by a right-click.",
 )
 FEWEST, MOST, ROW_HEIGHT = 3, 8, 23

@@ -35,8 +35,6 @@ PREVIEW_SECONDS, PREVIEW_SHARE = 8.0, 0.05
 STEPS_BEFORE_PREVIEW, LONGEST_WAIT_SECONDS = 25, 12.0
 """A network that has hardly learnt shows a carpet of colours; but nobody waits for ever."""
 VALIDATIONS = 10
-REFIT_FROM = 0.5
-"""Done share of what learns from annotated slices from which the held-out ones are among them."""
 VALIDATION_SECONDS, VALIDATION_SHARE = 4.0, 0.1
 """Shortest wait between validations, and the most of the run's time that they may take."""
 
@@ -209,7 +207,7 @@ def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, 
             if report is not None:
                 yield _reported(job, report, clock)
             return FinishReason.COMPLETED if fraction >= 1 else FinishReason.STOPPED
-        if fraction >= REFIT_FROM * job.trainer.handover and not joined:
+        if fraction >= job.trainer.joins and not joined:
             yield from job.validate()
             job.join_held_out()
             joined, sampler = True, data.sampler()

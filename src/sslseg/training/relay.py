@@ -32,7 +32,7 @@ from sslseg.training.planner import Plan, coarse_axis, make_plan
 from sslseg.training.tensors import named
 from sslseg.training.trainer import StepReport, Trainer
 
-HANDOVER = 0.4
+HANDOVER = 0.35
 """Done share of the run at which the network of boxes takes over."""
 
 TRUST, TRUSTED_FROM = 2 / 3, 0.5
@@ -98,10 +98,11 @@ class Relay(Trainer):
     and the views of `supervised`. Slices teach quickly, boxes see the whole shape; what a teacher
     says wrongly of single slices does not fit in with the rest, and the pupil leaves it out.
 
+    Held-out slices join then, so that their Dice is that of a teacher which has learnt all it will.
     Predictions are the weighted mean of both: the pupil's weight rises from 0 to 2/3.
     """
 
-    handover: ClassVar[float] = HANDOVER
+    joins: ClassVar[float] = HANDOVER
     pupil: Trainer = field(init=False)
     trust: float = field(init=False, default=0.0)
     _labels: dict[str, Target] = field(init=False, default_factory=dict)

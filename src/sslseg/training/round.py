@@ -36,7 +36,7 @@ from sslseg.storage.store import ProjectStore
 from sslseg.training import model, pretrained
 from sslseg.training.device import Device, choose
 from sslseg.training.health import NO_CONFIDENCE, diversity, told
-from sslseg.training.loop import REFIT_FROM, Job, Schedule
+from sslseg.training.loop import Job, Schedule
 from sslseg.training.planner import Plan, default_minutes, make_plan
 from sslseg.training.relay import relayed
 from sslseg.training.trainer import Trainer
@@ -129,7 +129,7 @@ class Round:
         words = self.plan.words
         held = sum(r.validation and r.state is not SliceState.NONE for r in self.store.slices())
         if held and self.trainer.training.validation:
-            until = UNTIL_THEY_JOIN.format(share=REFIT_FROM * self.trainer.handover)
+            until = UNTIL_THEY_JOIN.format(share=self.trainer.joins)
             words = (*words, f"{counted(held, 'slice')} held out: {until}")
         elif self.trainer.training.validation:
             words = (*words, NOTHING_HELD_OUT)

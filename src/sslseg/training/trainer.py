@@ -73,8 +73,8 @@ class Trainer:
         Shared parameters.
     """
 
-    handover: ClassVar[float] = 1.0
-    """Share of a run that learns from the annotated slices: all of it."""
+    joins: ClassVar[float] = 0.5
+    """Done share of a run from which the held-out slices are learnt from too."""
     method: Learner[BaseModel]
     plan: Plan
     device: Device
