@@ -60,6 +60,7 @@ class FakeTrainer:
     act: object = None
     step_count: int = 0
     device: object = CPU
+    joins: float = 0.5
     fractions: list[float] = field(default_factory=list)
     samplers: list[object] = field(default_factory=list)
 
@@ -348,12 +349,14 @@ def test_schedule_by_hand(schedule, step, seconds, expected):
     assert schedule.fraction(step, seconds) == expected
 
 
-def test_held_out_slices_judge_first_and_then_join(make_job):
+@pytest.mark.parametrize(("share", "steps"), [(0.5, 5), (0.3, 3)])
+def test_held_out_slices_judge_first_and_then_join(make_job, share, steps):
     order = []
     data = FakeData()
     job = make_job(steps=10, data=data, join=lambda: order.append(len(job.trainer.fractions)))
+    job.trainer.joins = share
     kept = kinds(train(job, Control()))
-    assert order == [5], "once, after half of the steps"
+    assert order == [steps], "once, when the trainer says"
     assert kept.count("Validated") == 2
 
 
