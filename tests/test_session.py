@@ -507,7 +507,7 @@ def test_supervised_is_not_compared_with_itself(session):
 def test_slices_hand_over_to_boxes(session):
     """Both networks are in the checkpoint, both predict, and the next round goes on."""
     paint(session.store, "a", [2, 5, 7, 9])
-    asked = request(6, method="bcp", settings={"relay": "always"})
+    asked = request(6, method="bcp", settings={"relay": True})
     events = run(session, asked)
     steps = of(StepReported, events)
     assert "boxes" not in steps[0].terms

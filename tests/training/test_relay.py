@@ -58,12 +58,12 @@ def net_of(state, prefix):
 # ---- when ----
 
 
-def planned(shape=CROPS, spacing=(1, 1, 1), minutes=4.0, by_default=True, device=LAPTOP, **params):
+def planned(shape=CROPS, spacing=(1, 1, 1), **params):
     given = [record(str(n), shape, spacing) for n in range(3)]
-    chosen = TrainingParams.model_validate(params)
+    chosen = TrainingParams.model_validate({"relay": True} | params)
     covered = Coverage(Counter({Plane.CORONAL: 12}))
-    plan = make_plan(given, covered, CLASSES, device, chosen)
-    return relayed(plan, given, device, chosen, minutes, by_default=by_default)
+    plan = make_plan(given, covered, CLASSES, LAPTOP, chosen)
+    return relayed(plan, given, LAPTOP, chosen)
 
 
 def test_crops_hand_over_to_boxes_that_hold_them():
@@ -76,23 +76,23 @@ def test_crops_hand_over_to_boxes_that_hold_them():
 
 
 @pytest.mark.parametrize(
-    "why",
+    ("why", "words"),
     [
-        pytest.param({"minutes": 1.0}, id="too short"),
-        pytest.param({"minutes": None}, id="steps end it"),
-        pytest.param({"by_default": False}, id="the method does not ask"),
-        pytest.param({"relay": "never"}, id="the user does not want it"),
-        pytest.param({"spacing": (0.5, 0.5, 5)}, id="thick slices"),
-        pytest.param({"shape": (200, 200, 150)}, id="no box holds a volume"),
-        pytest.param({"dimensions": "3d"}, id="boxes from the start"),
+        pytest.param({"spacing": (0.5, 0.5, 5)}, "slices are thick", id="thick slices"),
+        pytest.param({"shape": (200, 200, 150)}, "no box holds", id="large volumes"),
+        pytest.param({"dimensions": "3d"}, "reads boxes already", id="boxes from the start"),
     ],
 )
-def test_others_keep_one_network(why):
-    assert planned(**why).boxes is None
+def test_others_keep_one_network_and_say_why(why, words):
+    plan = planned(**why)
+    assert plan.boxes is None
+    assert words in plan.words[-1]
 
 
-def test_who_asks_gets_it_in_short_runs_too():
-    assert planned(minutes=None, by_default=False, relay="always").boxes is not None
+def test_nobody_gets_it_unasked():
+    plan = planned(relay=False)
+    assert plan.boxes is None
+    assert not any("second network" in words for words in plan.words)
 
 
 # ---- how ----

@@ -220,8 +220,6 @@ class Method(Learner[P_co]):
     crowd: ClassVar[int] = 1
     """Divides the planner's batch: for methods of so many networks of boxes that with whole batches
     a run of minutes would hardly take a step."""
-    relays: ClassVar[bool] = False
-    """Whether its network of slices hands over to one of boxes in runs that are long enough."""
     Params: ClassVar[type[MethodParams]] = MethodParams
 
     def build(self, make: Maker) -> dict[str, nn.Module]:

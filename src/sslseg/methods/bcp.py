@@ -84,7 +84,6 @@ class Bcp(Method[BcpParams]):
     family = "Consistency"
     summary = "Pieces of labelled and unlabelled images change places; strong with few labels."
     source = "Bai et al., CVPR 2023"
-    relays = True
     Params = BcpParams
 
     def ramps(self) -> dict[str, Ramp]:

@@ -29,10 +29,10 @@ class TrainingParams(BaseModel):
         description="Neighbouring slices that a 2.5d network sees, itself included.",
         json_schema_extra=ADVANCED,
     )
-    relay: Literal["auto", "never", "always"] = Field(
-        "auto",
-        description="Whether a 3-D network then learns what the slices' one says of all volumes; "
-        "auto: in runs of minutes, where a box holds a volume and the method wants it.",
+    relay: bool = Field(
+        False,
+        description="In the second part of the run a 3-D network learns what the slices' one says "
+        "of all volumes; for small volumes and several minutes.",
         json_schema_extra=ADVANCED,
     )
     width: int = Field(

@@ -38,9 +38,6 @@ HANDOVER = 0.35
 TRUST, TRUSTED_FROM = 2 / 3, 0.5
 """What the network of boxes weighs in a prediction, rising until this share of its own part."""
 
-LEAST_MINUTES_CPU, LEAST_MINUTES_GPU = 3.0, 1.0
-"""Shorter runs leave the network of boxes too few steps."""
-
 LOOKS_TO_LABEL = (0,)
 """As `Predictor.shifts`, of the teacher: one look is enough for what is learnt from as a whole."""
 
@@ -185,15 +182,9 @@ class Relay(Trainer):
 
 
 def relayed(
-    plan: Plan,
-    cases: Sequence[CaseRecord],
-    device: Device,
-    params: TrainingParams,
-    minutes: float | None,
-    *,
-    by_default: bool,
+    plan: Plan, cases: Sequence[CaseRecord], device: Device, params: TrainingParams
 ) -> Plan:
-    """Return the plan, with a network of boxes where one can learn from that of slices.
+    """Return the plan, with a network of boxes where that is wanted and one can learn from slices.
 
     It can where voxels are about as long as wide and where a box holds a whole volume: it is the
     shape as a whole that boxes know better.
@@ -204,28 +195,28 @@ def relayed(
         Of the network of slices; one of boxes stays as it is.
     cases, device, params
         As `make_plan` had them.
-    minutes : float or None
-        Of the run; None where steps end it.
-    by_default : bool
-        Whether the method wants it where nothing is said.
     """
-    least = LEAST_MINUTES_CPU if device.is_cpu else LEAST_MINUTES_GPU
-    wanted = by_default and minutes is not None and minutes >= least
-    if params.relay == "never" or (params.relay == "auto" and not wanted):
+    if not params.relay:
         return plan
-    if plan.axis is None or coarse_axis(cases) is not None:
-        return plan
+    if plan.axis is None:
+        return _told(plan, "No second network: this one reads boxes already.")
+    if coarse_axis(cases) is not None:
+        return _told(plan, "No second network: slices are thick.")
     boxed = params.model_copy(update={"dimensions": "3d", "plane": "auto", "batch": 0})
     whole = Coverage(planes=Counter(), dense=True)
     boxes = make_plan(cases, whole, plan.network.classes, device, boxed)
     if not _holds(boxes.patch, cases, plan):
-        return plan
+        return _told(plan, "No second network: no box holds a whole volume.")
     words = (
         f"From {HANDOVER:.0%} of the run on, a 3-D network learns what the first one says of all "
         f"volumes, from boxes of {' x '.join(map(str, boxes.patch))} voxels; both predict."
     )
     boxes = boxes.model_copy(update={"unlabelled": 0, "words": ()})
-    return plan.model_copy(update={"boxes": boxes, "words": (*plan.words, words)})
+    return _told(plan.model_copy(update={"boxes": boxes}), words)
+
+
+def _told(plan: Plan, words: str) -> Plan:
+    return plan.model_copy(update={"words": (*plan.words, words)})
 
 
 def _holds(patch: Sequence[int], cases: Sequence[CaseRecord], plan: Plan) -> bool:

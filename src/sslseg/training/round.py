@@ -121,8 +121,7 @@ class Round:
     ) -> Plan:
         cases, count = self.store.cases(), len(self.classes) + 1
         plan = make_plan(cases, covered, count, self.device, training, chosen.crowd)
-        minutes = schedule_of(self.request, self.device)[0].minutes
-        return relayed(plan, cases, self.device, training, minutes, by_default=chosen.relays)
+        return relayed(plan, cases, self.device, training)
 
     def job(self) -> Job:
         """Return the job for `sslseg.training.loop.train`."""
