@@ -63,6 +63,7 @@ class TaughtSampler(Sampler):
 
     def __init__(self, source: Sampler, plan: Plan, label: Label) -> None:
         cases = _some(source)
+        # every slice has a label here: none is looked at so often that the rate should fall
         every = sum(max(case.image.shape) for case in cases)
         super().__init__(cases, plan.patches, source.seed, every)
         self._label = label
@@ -92,8 +93,8 @@ class Relay(Trainer):
     2020). Up to `HANDOVER` the method trains on slices as in a run of that length. Then its
     network stays as it is and labels each volume once, when that volume is first drawn; a network
     of boxes learns from these labels, and from the annotations where there are any, with the loss
-    and the views of `supervised`. Slices teach quickly, boxes see the whole shape; what a teacher
-    says wrongly of single slices does not fit in with the rest, and the pupil leaves it out.
+    and the views of `supervised`. Slices teach quickly, boxes see the whole shape; the idea is that
+    what a teacher says wrongly of single slices does not fit in, and the pupil leaves it out.
 
     Held-out slices join then, so that their Dice is that of a teacher which has learnt all it will.
     Predictions are the weighted mean of both: the pupil's weight rises from 0 to 2/3.
