@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -196,3 +198,20 @@ def test_a_class_that_came_during_the_run_waits_for_the_next(store):
     seen = target_seen(data)
     assert seen[0, 1, 0] == IGNORE
     assert seen.max() < CLASSES
+
+
+def homes(data: ProjectData) -> set[str]:
+    """Cases that half of the unlabelled items come from; none where nothing is compared."""
+    plan = dataclasses.replace(tiny_plan(2).patches, labelled=1, unlabelled=8)
+    batch = data.sampler(plan, 0).batch(0)
+    return {place.case for place in batch.places[batch.like]} if batch.home else set()
+
+
+def test_who_is_compared_with_whom(store):
+    """The source with the target; annotated volumes with the others; else nobody."""
+    paint(store, "a", [4])
+    spacing = {"spacing": OWN, "classes": CLASSES, "hold_out": False}
+    assert homes(ProjectData(store, **spacing, target={"a"})) == {"b"}
+    assert homes(ProjectData(store, **spacing, target={"b"})) == {"a"}
+    assert homes(ProjectData(store, **spacing, compared=True)) == {"a"}
+    assert homes(ProjectData(store, **spacing)) == set()

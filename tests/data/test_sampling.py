@@ -125,3 +125,51 @@ def test_target_of_a_slab_is_its_middle_slice():
     batch = Sampler([TrainingCase("a", image(), target)], plan, 0).batch(0)
     expected = torch.from_numpy(take_slice(target, saved(5).key.plane, 5).astype(np.int64))
     assert all(torch.equal(y, expected) for y in batch.y)
+
+
+# ---- cases that a critic compares ----
+
+
+def sides_of(batch):
+    """Names of the cases of labelled, home and other items."""
+    names = [place.case for place in batch.places]
+    known, home = batch.labelled, batch.labelled + batch.home
+    assert (batch.like, batch.unlike) == (slice(known, home), slice(home, len(names)))
+    return names[:known], names[known:home], names[home:]
+
+
+def test_half_of_the_unlabelled_items_are_of_home_for_a_critic_to_compare():
+    target = target_of([saved(4)])
+    cases = [TrainingCase(name, image(seed), None) for seed, name in enumerate("bcde")]
+    cases.append(TrainingCase("a", image(9), target))
+    plan = replace(tiny_plan(2).patches, labelled=3, unlabelled=5)
+    sampler = Sampler(cases, plan, 0, home={"a", "b"})
+    seen = [sides_of(sampler.batch(step)) for step in range(20)]
+    assert all((len(home), len(others)) == (2, 3) for _, home, others in seen)
+    labelled, home, others = (
+        {name for part in parts for name in part} for parts in zip(*seen, strict=True)
+    )
+    assert (labelled, home, others) == ({"a"}, {"a", "b"}, {"c", "d", "e"})
+
+
+def test_annotations_of_the_target_are_learnt_from_without_passing_for_the_source():
+    target = target_of([saved(4)])
+    cases = [TrainingCase("source", image(0), target), TrainingCase("target", image(1), target)]
+    plan = replace(tiny_plan(2).patches, labelled=2, unlabelled=2)
+    sampler = Sampler(cases, plan, 0, home={"source"})
+    batches = [sampler.batch(step) for step in range(60)]
+    assert all(
+        sides_of(batch) == (["source", "source"], ["source"], ["target"]) for batch in batches
+    )
+    told = sum(bool((batch.y[batch.unlike] != IGNORE).any()) for batch in batches)
+    assert told >= 20, "half of them lie around annotations, one coronal slice in ten by chance"
+
+
+@pytest.mark.parametrize("home", [None, {"a", "b"}, {"elsewhere"}])
+def test_without_two_sides_nothing_is_compared(home):
+    cases = [TrainingCase("a", image(), target_of([saved(4)])), TrainingCase("b", image(1), None)]
+    plan = replace(tiny_plan(2).patches, labelled=2, unlabelled=4)
+    batch, plain = Sampler(cases, plan, 0, home=home).batch(0), Sampler(cases, plan, 0).batch(0)
+    assert torch.equal(batch.x, plain.x)
+    assert batch.home == 0
+    assert (batch.like, batch.unlike) == (slice(0, 2), slice(2, 6))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -161,6 +162,22 @@ def test_minent_is_the_normalised_entropy_of_hidden_voxels():
 # ---- all ----
 
 ADVERSARIAL = ["dan", "advsemiseg", "adaptsegnet", "feature-alignment", "advent", "cycada"]
+
+
+@pytest.mark.parametrize("name", ["dan", "adaptsegnet", "feature-alignment", "advent", "cycada"])
+def test_critics_of_streams_never_see_items_drawn_for_their_annotation(name):
+    """These lie around the object and hold pasted boxes, which would give them away."""
+    method = make_method(name)
+    nets = method.build(Maker(tiny_plan(2).network))
+    for net in nets.values():
+        net.eval()
+    batch = replace(tiny_batch(2, 2, 5), home=2)
+    other = replace(batch, x=torch.cat([tiny_batch(2, 2, 0, seed=1).x, batch.x[2:]]))
+    kept, same = (method.step(each, tiny_views(), nets, 1.0).kept for each in (batch, other))
+    assert not torch.equal(batch.x, other.x)
+    for key, tensor in kept.items():
+        assert torch.equal(tensor, same[key]), key
+        assert len(tensor) in (2, 3), key
 
 
 @pytest.mark.parametrize("dims", [2, 3])

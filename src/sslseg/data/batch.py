@@ -46,13 +46,16 @@ class Batch:
         Target ``(B, *S)`` int64; IGNORE where nobody said anything. The only truth there is.
     labelled : int
         How many of the first items hold annotated voxels by construction. The others may too. In
-        domain adaptation these are of the source, the others of the target domain.
+        domain adaptation these are of the source.
     places : tuple of Place
         Where each item was cut, before any warp.
     plain : Tensor or None
         Images ``(B, Cin, *S)`` as cut, before warp and intensity changes; None: `x` is.
     warp : Warp or None
         From the frame of `plain` to that of `x`; None: they are the same.
+    home : int
+        How many items after the labelled ones are of cases like theirs, drawn without regard to
+        annotation: annotated volumes, or the source domain.
     """
 
     x: Tensor
@@ -61,6 +64,21 @@ class Batch:
     places: tuple[Place, ...] = ()
     plain: Tensor | None = None
     warp: Warp | None = None
+    home: int = 0
+
+    @property
+    def like(self) -> slice:
+        """The items that a critic of streams calls real: of `home`, or labelled without those.
+
+        Labelled items lie around the object and may hold pasted boxes: who knows these by that has
+        learnt nothing about volumes or domains.
+        """
+        return slice(self.labelled if self.home else 0, self.labelled + self.home)
+
+    @property
+    def unlike(self) -> slice:
+        """The items that such a critic is to tell from `like`: all of other cases."""
+        return slice(self.labelled + self.home, len(self.x))
 
     @property
     def unlabelled(self) -> int:

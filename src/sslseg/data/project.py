@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,8 +41,10 @@ class ProjectData:
         the next one.
     hold_out : bool
         Whether held-out slices are kept from training.
-    free : collection of str or None
-        Cases from which unlabelled items are drawn; all where not given.
+    target : collection of str or None
+        Cases of the target domain, for a method that adapts.
+    compared : bool
+        Whether annotated cases are compared with the others.
     """
 
     def __init__(
@@ -52,13 +54,15 @@ class ProjectData:
         classes: int,
         *,
         hold_out: bool,
-        free: Collection[str] | None = None,
+        target: Collection[str] | None = None,
+        compared: bool = False,
     ) -> None:
         self._store = store
         self._classes = classes
         self._spacing = spacing
         self._hold_out = hold_out
-        self._free = free
+        self._target = target
+        self._compared = compared
         self.images = {
             record.name: load_prepared(store, record, spacing).image for record in store.cases()
         }
@@ -91,7 +95,15 @@ class ProjectData:
             for each in records.values()
             for record in each
         )
-        return Sampler(cases, plan, seed, taught, self._free)
+        return Sampler(cases, plan, seed, taught, self._home(cases))
+
+    def _home(self, cases: Sequence[TrainingCase]) -> set[str] | None:
+        """Return the cases that a critic compares with the others; None if none does."""
+        if self._target is not None:
+            return {case.name for case in cases if case.name not in self._target}
+        if self._compared:
+            return {case.name for case in cases if len(case.annotated)}
+        return None
 
     def join_held_out(self) -> None:
         """Let training see the held-out slices from the next sampler on."""

@@ -22,6 +22,9 @@ from sslseg.data.slabs import crop, slab
 CLASS_CENTRED = 0.5
 """Share of labelled items centred on a voxel of a random class instead of any annotated voxel."""
 
+TOLD = 0.5
+"""Share of the items of cases that a critic compares with others which lie around annotations."""
+
 
 @dataclass(frozen=True)
 class PatchPlan:
@@ -102,8 +105,11 @@ class Sampler:
         Together with the step, the source of every draw.
     slices : int or None
         How many slices are annotated; counted along the axis with the fewest where not given.
-    free : collection of str or None
-        Cases from which unlabelled items are drawn; all where not given.
+    home : collection of str or None
+        Cases that are as those of the labelled items: annotated, or of the source domain. Where
+        given, and where there are others, half of the unlabelled items come from these and the
+        rest from the others, for a critic to compare; labelled items come from these alone, and
+        half of the others' around what is annotated there, if anything is.
 
     Raises
     ------
@@ -117,30 +123,45 @@ class Sampler:
         plan: PatchPlan,
         seed: int,
         slices: int | None = None,
-        free: Collection[str] | None = None,
+        home: Collection[str] | None = None,
     ) -> None:
         self.cases = tuple(cases)
-        self.free = tuple(case for case in self.cases if free is None or case.name in free)
         self.plan = plan
         self.seed = seed
         self.annotated = [case for case in self.cases if len(case.annotated)]
         if plan.labelled and not self.annotated:
             raise ValueError("no annotated voxel in any case")
+        near = [case for case in self.cases if home is not None and case.name in home]
+        far = [case for case in self.cases if home is not None and case.name not in home]
+        self._home, self._others = (near, far) if near and far else ([], self.cases)
+        self._taught = [case for case in self._home if len(case.annotated)] or self.annotated
+        self._told = [case for case in far if near and len(case.annotated)]
         self.slices = slices or sum(case.fewest_slices for case in self.annotated)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of one step, on the CPU."""
         rng = np.random.default_rng((self.seed, step))
+        home = self.plan.unlabelled // 2 if self._home else 0
         items = [self._labelled(rng) for _ in range(self.plan.labelled)]
-        items += [self._anywhere(rng) for _ in range(self.plan.unlabelled)]
+        items += [self._anywhere(rng, self._home) for _ in range(home)]
+        items += [self._other(rng) for _ in range(self.plan.unlabelled - home)]
         images, targets, places = zip(*items, strict=True)
         x = torch.from_numpy(np.stack(images))
         y = torch.from_numpy(np.stack(targets).astype(np.int64))
-        return Batch(x, y, self.plan.labelled, places)
+        return Batch(x, y, self.plan.labelled, places, home=home)
 
     def _labelled(self, rng: np.random.Generator) -> Item:
-        """Draw an item that holds at least one annotated voxel."""
-        case = self.annotated[rng.integers(len(self.annotated))]
+        return self._around(rng, self._taught)
+
+    def _other(self, rng: np.random.Generator) -> Item:
+        """Draw an item for the rest of the batch."""
+        if self._told and rng.random() < TOLD:
+            return self._around(rng, self._told)
+        return self._anywhere(rng, self._others)
+
+    def _around(self, rng: np.random.Generator, cases: Sequence[TrainingCase]) -> Item:
+        """Draw an item of one of these annotated cases; it holds an annotated voxel."""
+        case = cases[rng.integers(len(cases))]
         rows: npt.NDArray[np.intp] | None = None
         if rng.random() < CLASS_CENTRED:
             classes = sorted(case.by_class)
@@ -148,8 +169,8 @@ class Sampler:
         pick = rng.integers(len(case.annotated)) if rows is None else rows[rng.integers(len(rows))]
         return self._item(rng, case, case.annotated[pick])
 
-    def _anywhere(self, rng: np.random.Generator) -> Item:
-        case = self.free[rng.integers(len(self.free))]
+    def _anywhere(self, rng: np.random.Generator, cases: Sequence[TrainingCase]) -> Item:
+        case = cases[rng.integers(len(cases))]
         centre = np.array([rng.integers(side) for side in case.image.shape])
         return self._item(rng, case, centre)
 

@@ -78,22 +78,22 @@ class AdaptSegNet(Method[AdaptSegNetParams]):
         if idle:
             return StepOutput(terms, scales[0], items.y)
         maps = [torch.softmax(z.float(), 1) for z in scales]
-        game, count = Adversary(self.critic, views, fraction), batch.labelled
+        game = Adversary(self.critic, views, fraction)
         pulls = [
-            weight * game.fool(nets[f"critic_level_{level}"], p[count:])
+            weight * game.fool(nets[f"critic_level_{level}"], p[batch.unlike])
             for level, (weight, p) in enumerate(zip(FOOLS, maps, strict=False))
         ]
         terms["adversarial_target"] = torch.stack(pulls).sum()
-        kept = {f"critic_level_{level}": p for level, p in enumerate(maps)}
-        kept["labelled"] = torch.tensor(count)
+        kept = {f"real_{level}": p[batch.like] for level, p in enumerate(maps)}
+        kept |= {f"fake_{level}": p[batch.unlike] for level, p in enumerate(maps)}
         return StepOutput(terms, scales[0], items.y, kept)
 
     def critic_step(
         self, kept: Mapping[str, Tensor], views: Views, nets: Networks, fraction: float
     ) -> dict[str, Tensor]:
         """The source's maps are real to the critics."""
-        game, count = Adversary(self.critic, views, fraction), int(kept["labelled"])
+        game = Adversary(self.critic, views, fraction)
         return {
-            name: game.tell_apart(net, kept[name][:count], kept[name][count:])
-            for name, net in critics(nets).items()
+            name: game.tell_apart(net, kept[f"real_{level}"], kept[f"fake_{level}"])
+            for level, (name, net) in enumerate(critics(nets).items())
         }

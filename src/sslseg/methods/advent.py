@@ -62,7 +62,7 @@ class AdvEnt(Method[AdvEntParams]):
         game = Adversary(self.critic, views, fraction)
         logits = nets["student"](batch.x)
         doubt = self_information(logits)
-        source, target = doubt[: batch.labelled], doubt[batch.labelled :]
+        source, target = doubt[batch.like], doubt[batch.unlike]
         terms = {
             "supervised": supervised(logits, batch.y),
             "adversarial_target": game.fool(nets["critic_entropy"], target),

@@ -121,6 +121,8 @@ class Learner(ABC, Generic[Q_co]):
     source: ClassVar[str]
     adapts: ClassVar[bool] = False
     """Whether it needs two domains: labelled items of one, unlabelled items of the other."""
+    compares: ClassVar[bool] = False
+    """Whether a critic of its own compares annotated volumes with the others."""
     judge: ClassVar[str] = ""
     """Its own pixel critic that gives the confidence layer, instead of the riding one."""
     Params: ClassVar[type[BaseModel]]

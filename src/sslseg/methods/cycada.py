@@ -130,12 +130,17 @@ class CyCada(Method[CyCadaParams]):
             return supervised_step(batch, nets["student"])
         count = batch.labelled
         if fraction < self._later():
-            _lean(nets, batch.x[count:])
-        images = translations(nets, batch.x[:count], batch.x[count:])
-        everything = torch.cat([batch.x, images.as_target.detach().to(batch.x)])
-        logits, redrawn = nets["student"](everything).split([len(batch.x), count])
+            _lean(nets, batch.x[batch.unlike])
+        images = translations(nets, batch.x[batch.like], batch.x[batch.unlike])
+        with torch.no_grad():
+            taught = nets["generator_target"](batch.x[:count])
+        everything = torch.cat(
+            [x.detach().to(batch.x) for x in (batch.x, taught, images.as_target)]
+        )
+        sizes = [len(batch.x), count, len(images.as_target)]
+        logits, redrawn, alike = nets["student"](everything).split(sizes)
         learnt = supervised(logits, batch.y)
-        real, fake = (torch.softmax(z.float(), 1) for z in (redrawn, logits[count:]))
+        real, fake = (torch.softmax(z.float(), 1) for z in (alike, logits[batch.unlike]))
         pulls = Adversary(self._safe(), views, fraction)
         terms = {
             "supervised": learnt,

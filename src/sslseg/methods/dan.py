@@ -47,6 +47,7 @@ class DeepAdversarialNetwork(Method[DanParams]):
 
     name = "dan"
     family = "Adversarial"
+    compares = True
     summary = "A critic asks of each unlabelled prediction whether it looks like a labelled one."
     source = "Zhang et al. (DAN), MICCAI 2017"
     Params = DanParams
@@ -70,7 +71,7 @@ class DeepAdversarialNetwork(Method[DanParams]):
         game = Adversary(self.critic, views, fraction)
         logits = nets["student"](batch.x)
         seen = self._seen(torch.softmax(logits.float(), 1), batch.x)
-        labelled, unlabelled = seen[: batch.labelled], seen[batch.labelled :]
+        labelled, unlabelled = seen[batch.like], seen[batch.unlike]
         terms = {
             "supervised": supervised(logits, batch.y),
             "adversarial_unlabelled": game.fool(nets["critic_image"], unlabelled),

@@ -73,7 +73,7 @@ class FeatureAlignment(Method[FeatureAlignmentParams]):
         features = student.encoder(batch.x)
         logits, *decoded = student.decoder.levels(features)
         taps = joined([tap.float() for tap in (*features, *decoded)])
-        source, target = taps[: batch.labelled], taps[batch.labelled :]
+        source, target = taps[batch.like], taps[batch.unlike]
         terms = {
             "supervised": supervised(logits, batch.y),
             "adversarial_domain": game.confuse(nets["critic_features"], source, target),

@@ -34,7 +34,7 @@ def diversity(predictor: Predictor, sampler: Sampler) -> float:
         Draws at least two items.
     """
     batch = sampler.batch(0).to(predictor.device, memory_format(len(predictor.patch)))
-    labels = [predictor.members(x)[0].argmax(1) for x in torch.split(batch.x, 2)]
+    labels = [predictor.members(x)[0].argmax(1) for x in torch.split(batch.x[batch.unlike], 2)]
     shares = (torch.cat(labels) > 0).float().flatten(1).mean(1)
     return float(shares.std())
 

@@ -69,7 +69,7 @@ class TaughtSampler(Sampler):
         self._label = label
 
     def _labelled(self, rng: np.random.Generator) -> Item:
-        return self._anywhere(rng)
+        return self._anywhere(rng, self.cases)
 
     def _source(
         self, case: TrainingCase, centre: npt.NDArray[np.intp]

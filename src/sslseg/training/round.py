@@ -95,7 +95,7 @@ class Round:
     _widest: float = field(init=False, default=0.0)
     _joined: bool = field(init=False, default=False)
     _pretrained: str = field(init=False, default="")
-    _free: set[str] | None = field(init=False, default=None)
+    _target_cases: set[str] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """Check the request and build the model; nothing is trained or written yet."""
@@ -109,7 +109,7 @@ class Round:
                 "Paint a few slices, then train.",
             )
         chosen = find(self.method)
-        self._free = self._target() if chosen.adapts else None
+        self._target_cases = self._target() if chosen.adapts else None
         self.device = choose(self.request.device)
         self.classes = tuple(label.name for label in self.store.classes)
         self.plan = self._planned(covered, required(training, chosen), chosen)
@@ -227,7 +227,8 @@ class Round:
             self.plan.spacing,
             self.plan.network.classes,
             hold_out=self.trainer.training.validation,
-            free=self._free,
+            target=self._target_cases,
+            compared=self.trainer.method.compares,
         )
         self.sampler()
 
