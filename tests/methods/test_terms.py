@@ -90,7 +90,7 @@ def entropy_of(a: float) -> float:
 
 def column(doubt: float) -> tuple[float, float, float]:
     """Three probabilities of this entropy over ln 3."""
-    finely = [step / 3000 for step in range(1, 1000)]
+    finely = [step / 30000 for step in range(1, 10000)]
     a = finely[bisect(finely, doubt, key=entropy_of)]
     return 1 - 2 * a, a, a
 
@@ -126,7 +126,7 @@ def test_ua_mt_of_two_classes_is_the_published_term():
 )
 def test_ua_mt_believes_more_and_more(fraction, threshold):
     """0.75 + 0.25 exp(-5 (1 - t)^2), which is 1 at the end: then all but the clueless teach."""
-    columns = [column(threshold - 0.004), column(min(threshold + 0.004, 0.996))]
+    columns = [column(threshold - 0.001), column(min(threshold + 0.001, 0.999))]
     nets = {"student": Says(STUDENT, STUDENT), "teacher": Says(*columns)}
     terms("ua-mt", nets, fraction=fraction, start=0.0)["consistency"].backward()
     taught = nets["student"].logits.grad[0, :, 0].count_nonzero(0)
