@@ -58,7 +58,7 @@ def test_example_runs_as_it_stands(tmp_path: Path) -> None:
 def test_a_method_outside_the_package_trains_and_predicts(tmp_path: Path) -> None:
     project = tmp_path / "project"
     told = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "my_method.py"), str(project), "0.02"],
+        [sys.executable, str(ROOT / "examples" / "train_my_method.py"), str(project), "0.02"],
         capture_output=True,
         text=True,
         check=True,
@@ -69,3 +69,9 @@ def test_a_method_outside_the_package_trains_and_predicts(tmp_path: Path) -> Non
     assert facts is not None
     assert facts.method == "my-decided"
     assert facts.step > 0
+
+
+def test_a_method_is_a_file_of_forty_lines() -> None:
+    """What the documents promise to whoever adds one."""
+    lines = (ROOT / "examples" / "my_method.py").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 40

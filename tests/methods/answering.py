@@ -51,3 +51,21 @@ def unlabelled(*y: int, dims: int = 2) -> Batch:
 
 
 HIDDEN = (IGNORE, IGNORE)
+
+
+class Reads(nn.Module):
+    """Class 1 where the image is positive, with certainty 5 either way; remembers what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(5.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.saw = x
+        return torch.cat([-x, x], 1).sign() * self.scale
+
+
+def bright_and_dark() -> Batch:
+    """One labelled and six unlabelled items, half of them bright, half dark."""
+    x = torch.tensor([0.0, 1, -1, 1, -1, 1, -1]).view(7, 1, 1, 1).expand(7, 1, 8, 6)
+    return Batch(x.clone(), torch.full((7, 8, 6), IGNORE), 1)

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from answering import Reads, bright_and_dark
 from engine_worlds import make_method, tiny_plan, tiny_views
 from torch import Tensor, nn
 
@@ -25,18 +26,6 @@ class Says(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.logits.view(1, -1, 1, 1).expand(len(x), -1, *x.shape[2:])
-
-
-class Reads(nn.Module):
-    """Class 1 where the image is positive, with certainty 5 either way; remembers what it saw."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor(5.0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.saw = x
-        return torch.cat([-x, x], 1).sign() * self.scale
 
 
 def nets(first: nn.Module, second: nn.Module, student: nn.Module) -> dict[str, nn.Module]:
@@ -146,12 +135,6 @@ def fraction_of(turn: int) -> float:
     return next(step / 1000 for step in range(600, 1000) if whose_turn(step / 1000, 0.02) == turn)
 
 
-def batch() -> Batch:
-    """One labelled and six unlabelled items, half of them bright, half dark."""
-    x = torch.tensor([0.0, 1, -1, 1, -1, 1, -1]).view(7, 1, 1, 1).expand(7, 1, 8, 6)
-    return Batch(x.clone(), torch.full((7, 8, 6), IGNORE), 1)
-
-
 def test_labels_are_mixed_along_with_the_image():
     """Whatever box lands where, what a voxel shows is what it is called.
 
@@ -159,7 +142,7 @@ def test_labels_are_mixed_along_with_the_image():
     """
     student = Reads()
     networks = nets(Reads(), Reads(), student)
-    out = make_method("ad-mt").step(batch(), tiny_views(), networks, fraction_of(1))
+    out = make_method("ad-mt").step(bright_and_dark(), tiny_views(), networks, fraction_of(1))
     view = student.saw[1:]
     assert any(len(item.unique()) == 2 for item in view)
     assert set(view.unique().tolist()) == {-1.0, 1.0}
@@ -170,7 +153,7 @@ def test_labels_are_mixed_along_with_the_image():
 def test_in_the_other_periods_intensities_change_and_nothing_is_mixed():
     student = Reads()
     networks = nets(Reads(), Reads(), student)
-    make_method("ad-mt").step(batch(), tiny_views(), networks, fraction_of(0))
+    make_method("ad-mt").step(bright_and_dark(), tiny_views(), networks, fraction_of(0))
     view = student.saw[1:]
     assert not set(view.unique().tolist()) <= {-1.0, 1.0}
     apart = view.flatten(1).mean(1)

@@ -74,6 +74,17 @@ def test_the_floor_is_relaxed_while_boxes_are_right_where_it_can_be_checked(trut
     assert bool(nets["student_axial"].logits.grad.any()) == taught
 
 
+@pytest.mark.parametrize(("student", "average"), [(0, 1), (1, 0)])
+def test_it_is_the_teaching_average_that_must_be_right(student, average):
+    """At the annotated voxel, of class 1, the network of boxes and its average differ."""
+    boxes = {0: (0.8, 0.1, 0.1), 1: (0.1, 0.8, 0.1)}
+    plane = (0.4, 0.3, 0.3)
+    nets = nets_saying(said(boxes[average], boxes[1]), said(plane, plane), said(plane, plane))
+    nets["student_volume"] = said(boxes[student], boxes[1])
+    found = terms(nets, unlabelled(1, IGNORE, dims=3))["consistency"]
+    assert found.item() == pytest.approx(-math.log(0.3) if average == 1 else 0, rel=1e-4)
+
+
 def test_trust_falls_with_the_distance_from_the_annotated_slice():
     """Voxels 1, 2, 3 beside an annotated one: 0.5 + 0.25 + 0.125 of -2 ln 0.2, over four."""
     nets = nets_saying(said(*[BOXES] * 4), said(*[PLANE] * 4), said(*[PLANE] * 4))

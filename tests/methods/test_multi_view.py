@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from answering import HIDDEN, Answers, unlabelled
+from answering import HIDDEN, Answers, InTurn, unlabelled
 from engine_worlds import LATE, make_method, tiny_batch, tiny_plan, tiny_views
 from torch import nn
 
@@ -130,3 +130,19 @@ def test_several_passes_drop_features_and_leave_the_teachers_calm():
     assert not any(part.training for part in nets["teacher_axial"].modules())
     after = nets["teacher_axial"].state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_doubt_of_several_passes_is_their_variance():
+    """(.7, .2, .1), then (.1, .3, .6): 0.3^2, 0.05^2 and 0.25^2, mean over classes."""
+    first, second = (0.7, 0.2, 0.1), (0.1, 0.3, 0.6)
+    nets = {f"student_{name}": Answers(SURE, dims=3) for name in PLANES}
+    nets |= {
+        f"teacher_{name}": InTurn(Answers(first, dims=3), Answers(second, dims=3))
+        for name in PLANES
+    }
+    said, doubt = make_method("multi-view", passes=2)._opinions(nets, torch.zeros(1, 1, 1, 1, 1))
+    by_hand = (0.3**2 + 0.05**2 + 0.25**2) / 3
+    for name in (f"student_{plane}" for plane in PLANES):
+        assert doubt[name].shape == (1, 1, 1, 1, 1)
+        assert doubt[name].item() == pytest.approx(by_hand, rel=1e-4)
+        assert said[name].flatten().tolist() == pytest.approx([0.4, 0.25, 0.35], rel=1e-4)

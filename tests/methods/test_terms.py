@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect
+from itertools import combinations
 
 import pytest
 import torch
-from engine_worlds import make_method, tiny_views
+from engine_worlds import make_method, tiny_batch, tiny_plan, tiny_views
 from torch import Tensor, nn
 
 from sslseg.core.annotation import IGNORE
 from sslseg.core.errors import SslsegError
 from sslseg.data.batch import Batch
+from sslseg.data.views import Views
 from sslseg.methods import find, registry
 from sslseg.methods.parameters import fill, parameters_of
 from sslseg.methods.shared import TrainingParams
+from sslseg.networks.factory import Maker
 
 
 class Says(nn.Module):
@@ -31,11 +35,18 @@ class Says(nn.Module):
 
 SURE, UNSURE = (0.05, 0.9, 0.05), (0.5, 0.3, 0.2)
 STUDENT = (0.2, 0.4, 0.4)
-HIDDEN = Batch(torch.zeros((1, 1, 1, 2)), torch.full((1, 1, 2), IGNORE), 0)
+
+
+def hidden(voxels: int) -> Batch:
+    """One unlabelled item of so many voxels side by side."""
+    return Batch(torch.zeros((1, 1, 1, voxels)), torch.full((1, 1, voxels), IGNORE), 0)
+
+
+HIDDEN = hidden(2)
 
 
 def terms(name: str, nets: dict[str, nn.Module], batch: Batch = HIDDEN, fraction=1.0, **params):
-    method = make_method(name, start=0.3, consistency=1.0, **params)
+    method = make_method(name, **{"start": 0.3, "consistency": 1.0, **params})
     return method.step(batch, tiny_views(), nets, fraction).terms
 
 
@@ -72,17 +83,105 @@ def test_a_teacher_never_overrules_an_annotated_voxel(target):
     assert torch.count_nonzero(nets["student"].logits.grad[..., 1]) == 3
 
 
+def entropy_of(a: float) -> float:
+    """Entropy of (1 - 2a, a, a) over ln 3."""
+    return -((1 - 2 * a) * math.log(1 - 2 * a) + 2 * a * math.log(a)) / math.log(3)
+
+
+def column(doubt: float) -> tuple[float, float, float]:
+    """Three probabilities of this entropy over ln 3."""
+    finely = [step / 30000 for step in range(1, 10000)]
+    a = finely[bisect(finely, doubt, key=entropy_of)]
+    return 1 - 2 * a, a, a
+
+
 def test_ua_mt_copies_where_the_passes_agree():
-    """The sure voxel has entropy 0.36, below any threshold; that of thirds is 1, above it."""
-    nets = {"student": Says(STUDENT, STUDENT), "teacher": Says(SURE, (1 / 3,) * 3)}
-    found = terms("ua-mt", nets, fraction=0.5)["consistency"]
-    by_hand = (0.15**2 + 0.5**2 + 0.35**2) / 2
+    """Mean over classes and sure voxels of (p - p')^2.
+
+    Entropies over ln 3: 0.36; 0.73, which in nats, 0.80, is above the threshold times ln 2, 0.57;
+    and 1, above the threshold of 0.82.
+    """
+    hesitant = (0.7, 0.2, 0.1)
+    nets = {
+        "student": Says(STUDENT, STUDENT, STUDENT),
+        "teacher": Says(SURE, hesitant, (1 / 3,) * 3),
+    }
+    found = terms("ua-mt", nets, hidden(3), fraction=0.5)["consistency"]
+    by_hand = (0.15**2 + 0.5**2 + 0.35**2 + 0.5**2 + 0.2**2 + 0.3**2) / (3 * 2)
     assert found.item() == pytest.approx(by_hand, rel=1e-4)
+    found.backward()
+    taught = nets["student"].logits.grad[0, :, 0].count_nonzero(0)
+    assert taught.tolist() == [3, 3, 0]
+
+
+def test_ua_mt_of_two_classes_is_the_published_term():
+    """Half the squared distance: (0.3^2 + 0.3^2) / 2."""
+    nets = {"student": Says((0.6, 0.4)), "teacher": Says((0.9, 0.1))}
+    found = terms("ua-mt", nets, hidden(1), fraction=0.5)["consistency"]
+    assert found.item() == pytest.approx(0.3**2, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "threshold"), [(0.0, 0.7517), (0.5, 0.8216), (0.8, 0.9547), (0.999, 1.0)]
+)
+def test_ua_mt_believes_more_and_more(fraction, threshold):
+    """0.75 + 0.25 exp(-5 (1 - t)^2), which is 1 at the end: then all but the clueless teach."""
+    columns = [column(threshold - 0.001), column(min(threshold + 0.001, 0.999))]
+    nets = {"student": Says(STUDENT, STUDENT), "teacher": Says(*columns)}
+    terms("ua-mt", nets, fraction=fraction, start=0.0)["consistency"].backward()
+    taught = nets["student"].logits.grad[0, :, 0].count_nonzero(0)
+    assert taught.tolist() == [3, 3 if threshold == 1 else 0]
 
 
 def test_ua_mt_with_nothing_sure_is_zero_not_nan():
     nets = {"student": Says(STUDENT, STUDENT), "teacher": Says((1 / 3,) * 3, (1 / 3,) * 3)}
     assert terms("ua-mt", nets, fraction=0.5)["consistency"] == 0
+
+
+def test_ua_mt_leaves_annotated_voxels_to_their_annotation():
+    nets = {"student": Says(STUDENT, STUDENT), "teacher": Says(SURE, SURE)}
+    said = Batch(HIDDEN.x, torch.tensor([[[0, IGNORE]]]), 0)
+    found = terms("ua-mt", nets, said)["consistency"]
+    assert found.item() == pytest.approx((0.15**2 + 0.5**2 + 0.35**2) / 3, rel=1e-4)
+    found.backward()
+    assert nets["student"].logits.grad[0, :, 0].count_nonzero(0).tolist() == [0, 3]
+
+
+def test_ua_mt_takes_unlabelled_items_alone():
+    """Hidden voxels of labelled items teach nothing, as published."""
+    x = torch.randn((2, 1, 4, 4)).requires_grad_()
+    batch = Batch(x, torch.full((2, 4, 4), IGNORE), 1)
+    nets = {"student": nn.Conv2d(1, 3, 1), "teacher": nn.Conv2d(1, 3, 1)}
+    terms("ua-mt", nets, batch)["consistency"].backward()
+    assert x.grad[0].count_nonzero() == 0
+    assert x.grad[1].count_nonzero() > 0
+
+
+class Remembers(nn.Module):
+    """A network, and all that it said."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net, self.said = net, []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.said.append(self.net(x))
+        return self.said[-1]
+
+
+def test_passes_of_ua_mt_differ_by_what_is_dropped(monkeypatch):
+    """Eight passes and the one that is copied, though they see the same image."""
+    monkeypatch.setattr(Views, "noisy", lambda self, x: x)
+    torch.manual_seed(0)
+    nets = make_method("ua-mt").build(Maker(tiny_plan(2).network))
+    nets["teacher"] = Remembers(nets["teacher"])
+    terms("ua-mt", nets, tiny_batch(2))
+    said = nets["teacher"].said
+    assert len(said) == 9
+    assert all(len(answer) == 2 for answer in said), "unlabelled items alone"
+    assert not any(torch.equal(a, b) for a, b in combinations(said, 2))
+    calm = nets["teacher"].net
+    assert torch.equal(calm(tiny_batch(2).x), calm(tiny_batch(2).x)), "the prediction drops nothing"
 
 
 def test_ua_mt_leaves_batch_norm_of_the_teacher_alone():

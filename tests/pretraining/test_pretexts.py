@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import pytest
 import torch
 from engine_worlds import tiny_batch, tiny_plan, tiny_views
 from torch import Tensor, nn
 
+from sslseg.core.annotation import IGNORE
 from sslseg.core.errors import SslsegError
-from sslseg.data.batch import Place
+from sslseg.data.batch import Batch, Place
+from sslseg.data.views import Views
 from sslseg.networks.factory import Maker
+from sslseg.networks.unet import Decoder
 from sslseg.pretraining import find
 from sslseg.pretraining.contrastive import finest_level, partitions, slice_pairs
 from sslseg.pretraining.jigsaw import cut, one_modality, puzzle_loss, shuffled
@@ -175,3 +181,58 @@ def test_the_encoder_is_frozen_while_the_decoder_learns(dims):
     taught = [p.grad for p in nets["decoder"].rises[level].parameters()]
     assert any(bool(g.any()) for g in taught if g is not None)
     assert any(name.startswith(f"decoder.rises.{level}.") for name in method.learnt(nets))
+
+
+class ByBrightness(nn.Module):
+    """The embedding (1, 0) of a bright image and (0, 1) of a dark one."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        bright = features.flatten(1).mean(1) > 0
+        return torch.stack([bright, ~bright], 1).float()
+
+
+def test_slices_by_hand():
+    """Items 0 and 1 are bright and of one part, item 2 is dark and of another.
+
+    Similarity is 1 within a kind and 0 between them, so a pair costs ln(1 + n / e) with n
+    negatives: 12 pairs of the bright with 2, 2 pairs of the dark with 4.
+    """
+    x = torch.tensor([1.0, 1.0, -1.0]).view(3, 1, 1, 1).expand(3, 1, 4, 4).contiguous()
+    places = tuple(Place("a", 1, index, (0, 0), (9, 40, 9)) for index in (0, 9, 39))
+    batch = Batch(x, torch.full((3, 4, 4), IGNORE), 0, places, plain=x)
+    encoder = Echo()
+    nets = {"encoder": encoder, "global": ByBrightness()}
+    method = make("contrastive", strategy="same-place", temperature=1.0)
+    found = method.step(batch, tiny_views(), nets, 0.0).terms["global"]
+    bright, dark = math.log(1 + 2 / math.e), math.log(1 + 4 / math.e)
+    assert found.item() == pytest.approx((12 * bright + 2 * dark) / 14, rel=1e-5)
+    (shown,) = encoder.shown
+    assert torch.equal(shown[:3], x)
+    assert not torch.equal(shown[3:], x), "the other view has other intensities"
+
+
+class OneLevel(Decoder):
+    """Gives back what the encoder gave, as its only level."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.rises = nn.ModuleList([nn.Identity()])
+
+    def levels(self, features: Sequence[Tensor], finest: int = 0) -> list[Tensor]:
+        return [features[0]]
+
+
+def test_places_by_hand(monkeypatch):
+    """Of 16 places 13 are drawn; each is like itself in the other view alone.
+
+    Every place of an image has a direction of its own, in the two images not the same one. The
+    other view is three times as bright, which changes no direction: ln(1 + 24 / e).
+    """
+    monkeypatch.setattr(Views, "strong", lambda self, x: 3 * x)
+    first = torch.eye(16)
+    x = torch.stack([first, first.roll(1, 0)]).view(2, 16, 4, 4)
+    batch = Batch(x, torch.full((2, 4, 4), IGNORE), 0)
+    nets = {"encoder": Echo(), "decoder": OneLevel(), "local": nn.Identity()}
+    method = make("contrastive", temperature=1.0)
+    found = method.step(batch, tiny_views(), nets, 0.9).terms["local"]
+    assert found.item() == pytest.approx(math.log(1 + 24 / math.e), rel=1e-5)

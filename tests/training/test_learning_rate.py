@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from engine_worlds import tiny_plan, tiny_sampler, tiny_trainer
+from engine_worlds import CPU, make_method, tiny_plan, tiny_sampler, tiny_trainer
 
-from sslseg.training.trainer import CALMEST, LOOKS, WARM_UP_STEPS
+from sslseg.methods.shared import CriticParams, TrainingParams
+from sslseg.training.trainer import CALMEST, LOOKS, WARM_UP_STEPS, Trainer
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,13 @@ def test_looks_follow_from_what_the_run_will_do():
     trainer, sampler = tiny_trainer("supervised"), tiny_sampler(plan)
     trainer.step_count = 10
     assert trainer._looks(sampler, 0.1) == pytest.approx(100 * plan.labelled / sampler.slices)
+
+
+@pytest.mark.parametrize(("decay", "share"), [(True, 0.5**0.9), (False, 1.0)])
+def test_critics_slow_down_only_if_asked_to(decay, share):
+    """The riding one and the method's own, by the poly decay of the segmentor."""
+    critic = CriticParams(critic_decay=decay, critic_weight=0.01, critic_learning_rate=2e-3)
+    trainer = Trainer(make_method("dan"), tiny_plan(2), CPU, 0, TrainingParams(), critic)
+    trainer.step(tiny_sampler(trainer.plan), 0.5)
+    for optimiser in (trainer.critics_optimiser, trainer.critic.optimiser):
+        assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([2e-3 * share])

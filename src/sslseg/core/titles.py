@@ -55,6 +55,7 @@ TITLES = {
     "width": "Width of the network",
     # of discriminators
     "critic": "Critic (confidence)",
+    "critic_decay": "Critic's rate falls",
     "critic_gradient_penalty": "Critic's gradient penalty",
     "critic_learning_rate": "Critic's learning rate",
     "critic_learns_until": "Critic learns until",

@@ -62,7 +62,10 @@ class AdMt(Method[AdMtParams]):
 
     name = "ad-mt"
     family = "Consistency"
-    summary = "Two teachers that take turns and settle their conflicts; steadier than one."
+    summary = (
+        "Two teachers that take turns and settle their conflicts; "
+        "hardly better than one, and one to try where bcp and unimatch disappoint."
+    )
     source = "Zhao et al., ECCV 2024"
     parties = "the two teachers"
     Params = AdMtParams

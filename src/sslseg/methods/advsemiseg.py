@@ -54,12 +54,16 @@ class AdvSemiSeg(Method[AdvSemiSegParams]):
     paper has it (the code adds unlabelled ones), labelled predictions. It learns all the time;
     pushing begins with `start`, self-training a tenth of the run later, as in the published
     schedule, when its belief means something. A step without a believable voxel keeps all its
-    other terms. The sum of self-training is over hidden voxels, divided by all.
+    other terms. The sum of self-training is over hidden voxels, divided by all. The published
+    critic learns at 1e-4, falling; `CriticParams` says why ours does not.
     """
 
     name = "advsemiseg"
     family = "Adversarial"
-    summary = "A critic of each voxel pushes predictions towards annotations, and says which hold."
+    summary = (
+        "A critic of each voxel pushes predictions towards annotations and says which hold; "
+        "a small gain: to compare, or where its confidence is to teach too."
+    )
     source = "Hung et al. (AdvSemiSeg), BMVC 2018"
     judge = "critic_pixel"
     Params = AdvSemiSegParams

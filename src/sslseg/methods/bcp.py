@@ -82,7 +82,10 @@ class Bcp(Method[BcpParams]):
 
     name = "bcp"
     family = "Consistency"
-    summary = "Pieces of labelled and unlabelled images change places; strong with few labels."
+    summary = (
+        "Pieces of labelled and unlabelled images change places; "
+        "strong with few labels, and the default: right for most."
+    )
     source = "Bai et al., CVPR 2023"
     Params = BcpParams
 

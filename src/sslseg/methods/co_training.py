@@ -43,8 +43,8 @@ class CoTraining(Ensemble[CoTrainingParams]):
     its variant with CutMix (methods.md D2). Each network sees intensity and CutMix views of its
     own, which keeps them different. Choices of ours: any number of networks, each taught by the
     mean of the others' EMAs, and only where that is sure. The terms act on voxels that nobody
-    annotated and are summed over the networks. Predictions are the mean of all EMAs, their
-    disagreement is the mutual information.
+    annotated and are summed over the networks; their published weight is 0.1 (SSL4MIS). Predictions
+    are the mean of all EMAs, whose disagreement is the mutual information.
     """
 
     name = "co-training"

@@ -70,8 +70,9 @@ class CrossTeaching(Ensemble[CrossTeachingParams]):
     more confident (of the two planes' mean; max p3 <= max (pa + pb) / 2). 3-D to 2-D: its label
     where max p3 > 0.9, or > 0.7 while more than 0.98 of the batch's annotated voxels are right.
     Cross-entropy, mean over all voxels, on those that nobody annotated, in labelled and unlabelled
-    items. Choices of ours: the networks' EMAs teach, weak views teach strong ones, the
-    2-D networks are flat 3-D ones (`Maker.planes`), so that all see the same boxes.
+    items. Choices of ours: the networks' EMAs teach, so they are what is checked; weak views teach
+    strong ones; the 2-D networks are flat 3-D ones (`Maker.planes`), so that all see the same
+    boxes. The published weight is 0.1.
 
     `nearness` a < 1 weighs what is taught in an item with annotated voxels by a^d, d the voxels
     along the axes to the nearest one in the patch, as PLN (0.8) and DeSCO (0.95) do.
@@ -108,14 +109,14 @@ class CrossTeaching(Ensemble[CrossTeachingParams]):
         label, agreed = agreement(slices, boxes)
         first = taught(volume, batch, views, label, agreed * trust)
         sure, label = boxes.max(1)
-        believed = (sure > self._floor(first)).unsqueeze(1)
+        believed = (sure > self._floor(boxes, batch.y)).unsqueeze(1)
         rest = [taught(net, batch, views, label, believed * trust) for net in planes]
         return summed([first, *rest])
 
-    def _floor(self, out: StepOutput) -> Tensor:
-        """Return from which probability the 3-D network teaches, by its accuracy in `out`."""
-        known = annotated(out.y)
-        right = (out.logits.argmax(1) == out.y) & known
+    def _floor(self, boxes: Tensor, y: Tensor) -> Tensor:
+        """Return from which probability the 3-D network teaches: less while it is right on `y`."""
+        known = annotated(y)
+        right = (boxes.argmax(1) == y) & known
         accuracy = right.sum() / known.sum().clamp(min=1)
         strict = torch.full_like(accuracy, self.params.threshold)
         return torch.where(accuracy > self.params.accurate, self.params.relaxed, strict)

@@ -38,8 +38,11 @@ class DeepAdversarialNetwork(Method[DanParams]):
 
     Zhang et al., MICCAI 2017 (methods.md A1). With p = softmax f(x) and D on (p, x):
     segmentor L = Lsup + w fool(D(p_u, x_u)), critic L = D(p_l, x_l) labelled, D(p_u, x_u) not.
-    Both classes are soft maps of one network, so that no critic wins by spotting one-hot maps. D
-    is SSL4MIS's, whose stems for map and image, added, are one convolution of both; its mean over
+    Both classes are soft maps of one network, so that no critic wins by spotting one-hot maps.
+
+    D is laid out as SSL4MIS's, whose stems for map and image, added, are one convolution of both.
+    It begins with 16 features for their 64, since patches are small and runs short; it has spectral
+    norm, and its dropout leaves out single activations for their whole channels. Its mean over
     what is left of the image takes any patch, and targets follow the items, so that the streams
     may differ in size. D keeps its dropout in both steps: the segmentor plays against the function
     that D learns. Both streams go through the segmentor in one pass.
@@ -47,9 +50,12 @@ class DeepAdversarialNetwork(Method[DanParams]):
 
     name = "dan"
     family = "Adversarial"
-    compares = True
-    summary = "A critic asks of each unlabelled prediction whether it looks like a labelled one."
+    summary = (
+        "A critic asks of each unlabelled prediction whether it looks like a labelled one; "
+        "with few labelled volumes it did not help: to compare."
+    )
     source = "Zhang et al. (DAN), MICCAI 2017"
+    compares = True
     Params = DanParams
 
     def build(self, make: Maker) -> dict[str, nn.Module]:

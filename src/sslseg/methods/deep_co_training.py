@@ -54,7 +54,9 @@ class DeepCoTraining(Ensemble[DeepCoTrainingParams]):
     x_i = x + eps sign(grad_x CE(z_i, argmax p_i)), an image that moves network i away from what
     it said, on which j shall say what i says of x. Choices of ours: of the ordered pairs one is
     drawn each step, where the paper takes both directions, which costs half; eps 0.1 of z-scored
-    images, for 0.03 of images in [0, 1]. EMAs of the networks predict.
+    images, for 0.03 of images in [0, 1]; both terms start together, where the published diversity
+    waits until 20 of 120 epochs are over, less than the supervised share here. EMAs of the networks
+    predict.
 
     `disagreement` is reported and teaches nothing: of the unlabelled voxels that any network calls
     foreground, the share where two differ. Under 0.005 the networks are one and the same.

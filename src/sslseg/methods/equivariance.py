@@ -52,7 +52,10 @@ class Equivariance(Method[EquivarianceParams]):
 
     name = "equivariance"
     family = "Consistency"
-    summary = "The prediction must move with the image when the image is turned or deformed."
+    summary = (
+        "The prediction must move with the image when that is turned or deformed; "
+        "the gain is small: to compare."
+    )
     source = "Bortsova et al., MICCAI 2019"
     Params = EquivarianceParams
 

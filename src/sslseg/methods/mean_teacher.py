@@ -41,12 +41,16 @@ class MeanTeacher(Method[MeanTeacherParams]):
     ``pseudo-labels``: CE to the teacher's argmax where its probability reaches `threshold`, zero
     elsewhere (FixMatch's form, as in AD-MT and UniMatch; D2). The student's view of unlabelled
     items is changed in intensity and mixed box by box (French et al., BMVC 2020), the teacher's
-    answer with it. The term acts on voxels that nobody annotated.
+    answer with it. The term acts on voxels that nobody annotated. Its published weight is 0.1
+    (SSL4MIS; 20 in Perone's code).
     """
 
     name = "mean-teacher"
     family = "Consistency"
-    summary = "A slow copy of the model teaches it on the unlabelled volumes."
+    summary = (
+        "A slow copy of the model teaches it on the unlabelled volumes; "
+        "simple, and one to try where bcp disappoints."
+    )
     source = "Tarvainen & Valpola, NeurIPS 2017; Perone & Cohen-Adad, DLMIA 2018"
     Params = MeanTeacherParams
 

@@ -57,7 +57,8 @@ class MultiView(Ensemble[MultiViewParams]):
     with one pass, its squared distance from the mean of all views: a view that two others
     contradict counts less. Choices of ours: the views' EMAs teach, by the label where the fused
     probability reaches `threshold`, on strong views and on all voxels that nobody annotated,
-    labelled items included: a box around an annotated slice is mostly hidden.
+    labelled items included: a box around an annotated slice is mostly hidden. The paper's weight is
+    0.2 (not verified).
 
     Where slices are thick, what lies across them is too coarse to be a view: then all three read
     the plane of the slices and differ in how their decoders grow (`Maker.planes`).

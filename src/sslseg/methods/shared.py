@@ -106,8 +106,11 @@ class TrainingParams(BaseModel):
 class CriticParams(BaseModel):
     """The pixel discriminator that can ride along with every method.
 
-    How it plays (`critic_loss` and what follows) holds for the critics of a method's own too. These
-    are the remedies of methods.md A7; docs/methods.md says which symptom asks for which.
+    How it plays and learns holds for the critics of a method's own too. The settings after
+    `critic_start` are the remedies of methods.md A7; docs/methods.md says which symptom asks for
+    which. Published critics (A1, A2, A4, A5) learn at 1e-4, with poly decay in all but A1; they are
+    larger, unbounded and have tens of thousands of steps. Ours have spectral norm and some hundred
+    steps: 1e-3, which stays unless `critic_decay`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -130,6 +133,11 @@ class CriticParams(BaseModel):
     )
     critic_learning_rate: float = Field(
         1e-3, gt=0, le=0.1, description="Of its Adam.", json_schema_extra=ADVANCED
+    )
+    critic_decay: bool = Field(
+        False,
+        description="Let its learning rate fall to 0 over the run, as the model's does.",
+        json_schema_extra=ADVANCED,
     )
     critic_loss: Form = Field(
         "cross-entropy",

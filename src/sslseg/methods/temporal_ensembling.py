@@ -53,7 +53,8 @@ class TemporalEnsembling(Method[TemporalEnsemblingParams]):
     with interpolation, and would carry that view's noise. The target is warped like the item.
     The memory belongs to unlabelled items, starts when the supervised share of the run is over
     and changes with steps that count. Memory: see `Recall`; 500 volumes of 128^3 voxels and two
-    classes would take 5 GB, so that `memory_megabytes` keeps the first fifty or so.
+    classes would take 5 GB, so that `memory_megabytes` keeps the first fifty or so. The paper's
+    weight is 30 times the labelled share of the images (not verified).
 
     The memory speaks at the second visit: with many volumes, slices and few steps hardly ever.
     A step costs 3 (Bl + Bu) + Bu forward passes of an item, where `supervised` costs 3 Bl.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sslseg.core.prediction import CriticHealth
 from sslseg.data.views import Views
-from sslseg.losses.ramps import Ramp
+from sslseg.losses.ramps import Ramp, poly
 from sslseg.methods.adversary import Adversary
 from sslseg.methods.shared import CriticParams
 
@@ -66,10 +66,18 @@ class RidingCritic:
         if loss is None:
             return None
         if loss.requires_grad:
+            slow_down(self.optimiser, self.params, fraction)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimiser.step()
         return float(loss.detach())
+
+
+def slow_down(optimiser: torch.optim.Optimizer, params: CriticParams, fraction: float) -> None:
+    """Let critics learn ever slower, as the segmentor does, where `critic_decay` asks for it."""
+    if params.critic_decay:
+        for group in optimiser.param_groups:
+            group["lr"] = params.critic_learning_rate * poly(fraction)
 
 
 def auc(positive: npt.NDArray[np.floating], negative: npt.NDArray[np.floating]) -> float | None:

@@ -22,7 +22,7 @@ from sslseg.networks.discriminators import PixelDiscriminator, record_of
 from sslseg.networks.factory import Maker, memory_format
 from sslseg.networks.record import Record
 from sslseg.networks.unet import Decoder, Encoder
-from sslseg.training.critic import RidingCritic
+from sslseg.training.critic import RidingCritic, slow_down
 from sslseg.training.device import Device
 from sslseg.training.planner import Plan
 from sslseg.training.tensors import (
@@ -201,6 +201,7 @@ class Trainer:
         total = torch.stack([loss.float() for loss in losses.values()]).sum() if losses else None
         if total is not None and total.requires_grad and bool(torch.isfinite(total)):
             total.backward()  # type: ignore[no-untyped-call]
+            slow_down(self.critics_optimiser, self.critic_params, fraction)
             self.critics_optimiser.step()
         self._critics_learn(False)
         return {name: float(loss.detach()) for name, loss in losses.items()}
