@@ -76,7 +76,9 @@ class CyCada(Method[CyCadaParams]):
     is right more often than `safeguard`; its running accuracy spans twenty steps, the paper's a
     hundred.
 
-    Choices of ours: one stage instead of three, so the task learns on the detached translation;
+    Choices of ours: generators and critics learn from source images drawn as the target's are, the
+    labelled ones are translated for the task alone, since pasted boxes and the object in the middle
+    would give them away; one stage instead of three, so the task learns on the detached translation;
     it keeps learning on plain source images too, since early translations are poor; no pool of
     old images and no identity term, since generators begin as identity, or as the negative where
     that tells the averaged teacher more, which knows the source by then: cycles alone keep the

@@ -38,7 +38,9 @@ class DeepAdversarialNetwork(Method[DanParams]):
 
     Zhang et al., MICCAI 2017 (methods.md A1). With p = softmax f(x) and D on (p, x):
     segmentor L = Lsup + w fool(D(p_u, x_u)), critic L = D(p_l, x_l) labelled, D(p_u, x_u) not.
-    Both classes are soft maps of one network, so that no critic wins by spotting one-hot maps.
+    Both classes are soft maps of one network, so that no critic wins by spotting one-hot maps, and
+    l is drawn from anywhere in the labelled volumes, so that none wins by spotting what the
+    supervised items alone show: the object in the middle, and pasted boxes (`Batch.like`).
 
     D is laid out as SSL4MIS's, whose stems for map and image, added, are one convolution of both.
     It begins with 16 features for their 64, since patches are small and runs short; it has spectral
