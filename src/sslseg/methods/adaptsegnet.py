@@ -39,13 +39,13 @@ class AdaptSegNet(Method[AdaptSegNetParams]):
     """Critics of patches tell the source's predictions from the target's, at one or two levels.
 
     Tsai et al., CVPR 2018 (methods.md A2): L = Lsup(P2_s) + 0.1 Lsup(P1_s) + l (fool(D2(P2_t)) +
-    0.2 fool(D1(P1_t))), P the softmax maps of the last head and of one a level coarser (the
-    paper's conv4), upsampled. Masks share a layout where images do not. The weight l is larger
-    than the paper's 1e-3, which goes with another optimiser and 150,000 steps. Labelled items
-    are the source; the critics read others of it, drawn as the target's are (`Batch.like`). Both
-    domains go through the network in one pass once the target joins:
-    apart, batch norm would use statistics of each domain while it learns and a blend of both when
-    it predicts, so that what was aligned is not what is shown. The paper's batch norm is frozen.
+    0.2 fool(D1(P1_t))), P the softmax maps of the last head and of one a level coarser (the paper's
+    conv4), upsampled. Masks share a layout where images do not. The weight l is larger than the
+    paper's 1e-3, which goes with another optimiser and 150,000 steps. Labelled items are the
+    source; the critics read others of it, drawn as the target's are (`Batch.like`). Both domains go
+    through the network in one pass once the target joins: apart, batch norm would use statistics of
+    each domain while it learns and a blend of both when it predicts, so that what was aligned is
+    not what is shown. The paper's batch norm is frozen.
     """
 
     name = "adaptsegnet"

@@ -78,17 +78,16 @@ class CyCada(Method[CyCadaParams]):
 
     Choices of ours: generators and critics learn from source images drawn as the target's are, the
     labelled ones are translated for the task alone, since pasted boxes and the object in the middle
-    would give them away; one stage instead of three, so the task learns on the detached translation;
-    it keeps learning on plain source images too, since early translations are poor; no pool of
-    old images and no identity term, since generators begin as identity, or as the negative where
-    that tells the averaged teacher more, which knows the source by then: cycles alone keep the
-    sign they begin with, right or wrong; Df sees 5 voxels across where the paper's sees one. The
-    published critics of images have least squares, betas (0.5, 0.999) and the term from source to
-    target doubled; here all critics share one set of parameters (`critic_loss=least-squares` is
-    one) and betas (0.9, 0.99), and both directions count alike.
-    Memory: generators are small and work at half size. All streams share one pass of the segmentor
-    and so batch norm's statistics, which are those that prediction uses; generators have instance
-    norm, as CycleGAN's.
+    would give them away; one stage instead of three, so the task learns on the detached
+    translation; it keeps learning on plain source images too, since early translations are poor; no
+    pool of old images and no identity term, since generators begin as identity, or as the negative
+    where that tells the averaged teacher more, which knows the source by then: cycles alone keep
+    the sign they begin with, right or wrong; Df sees 5 voxels across where the paper's sees one.
+    The published critics of images have least squares, betas (0.5, 0.999) and the term from source
+    to target doubled; here all critics share one set of parameters (`critic_loss=least-squares` is
+    one) and betas (0.9, 0.99), and both directions count alike. Memory: generators are small and
+    work at half size. All streams share one pass of the segmentor and so batch norm's statistics,
+    which are those that prediction uses; generators have instance norm, as CycleGAN's.
     """
 
     name = "cycada"

@@ -34,11 +34,12 @@ class FeatureAlignment(Method[FeatureAlignmentParams]):
     features of all levels of encoder and decoder but the logits, pooled to the coarsest, joined and
     projected by D's first 1x1 convolution. Early layers matter less, but a critic of the last ones
     alone is easily fooled. Choices of ours: -L_dom in its non-saturating form, which calls each
-    domain's features the other's and does not fade when D is sure; a rises linearly over 0.3 of
-    the run from `start` on to 0.05 (the paper's schedule could not be verified). Labelled items
-    are the source; D reads others of it, drawn as the target's are (`Batch.like`). One pass for both domains: with batch-norm statistics of its own each
-    domain's features would have the same mean and spread, which hides from D the very
-    difference that prediction, with common statistics, brings back.
+    domain's features the other's and does not fade when D is sure; a rises linearly over 0.3 of the
+    run from `start` on to 0.05 (the paper's schedule could not be verified). Labelled items are the
+    source; D reads others of it, drawn as the target's are (`Batch.like`). One pass for both
+    domains: with batch-norm statistics of its own each domain's features would have the same mean
+    and spread, which hides from D the very difference that prediction, with common statistics,
+    brings back.
     """
 
     name = "feature-alignment"
