@@ -290,11 +290,12 @@ def test_evaluate_has_the_agreed_shape(world):
 
 def test_simulate_ends_with_one_object_and_a_picture(world, tmp_path):
     options = ("--labels", world.labels, "--rounds", 1, "--slices", 2, "--steps", 1)
-    more = ("--device", "cpu", "--method", "supervised", "--holdout", 1)
+    more = ("--device", "cpu", "--method", "supervised", "--holdout", 1, "--pool", 2)
     outcome = done("simulate", world.project, *options, *more)
     found = outcome.json
     assert {"runs", "steps", "seconds", "device", "curve", "arms", "scored_on"} <= set(found)
     assert (found["steps"], found["curve"][0]["slices"]) == (1, 2)
+    assert (len(found["cases"]), len(found["scored_on"]["cases"])) == (2, 1)
     assert Path(found["picture"]).read_text().startswith("<svg")
     assert "round 1 of 1: 2 slices in" in outcome.err
     both = ("--strategy", "equal", "--strategy", "random")

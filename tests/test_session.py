@@ -559,3 +559,27 @@ def test_a_damaged_newest_run_gives_way_to_the_one_before(session):
         damage(file)
     with pytest.raises(SslsegError, match="only damaged checkpoints"):
         load_facts_and_tensors(session.store.path)
+
+
+def test_a_class_that_nobody_drew_is_looked_for(session):
+    assert not any("nothing is drawn" in s.reason for s in session.suggest(4)), "nothing is at all"
+    some = np.zeros(session.store.case("a").geometry.slice_shape(CORONAL), np.uint8)
+    some[1] = 1
+    session.store.save_slices("a", CORONAL, {2: (some, SliceState.COMPLETE)})
+    assert all(s.reason.startswith("nothing is drawn as two yet") for s in session.suggest(4))
+    some[2] = 2
+    session.store.save_slices("a", CORONAL, {5: (some, SliceState.PARTIAL)})
+    assert not any("nothing is drawn" in s.reason for s in session.suggest(4))
+
+
+def test_the_round_to_come_follows_from_labels_not_from_runs(session, labels, monkeypatch):
+    """A training that was stopped and begun again, with nothing labelled between, is one round."""
+    told = []
+    monkeypatch.setattr("sslseg.session.rank", lambda *_, **how: told.append(how) or [])
+    session.suggest(1)
+    for name in ("a", "b"):
+        session.import_labels(name, labels / f"{name}.nii.gz", CORONAL, [2, 5])
+        for _ in range(2):
+            run(session, request(1))
+            session.suggest(1)
+    assert [how["round_number"] for how in told] == [1, 2, 2, 3, 3]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cli_worlds import SHAPE, write_ellipsoids
 
+from sslseg.core.annotation import SliceKey
 from sslseg.core.config import DeviceChoice, SimulationRequest, TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import Cancelled, SslsegError
@@ -20,11 +21,17 @@ from sslseg.core.events import (
     SimulationReported,
     StepReported,
 )
+from sslseg.evaluation import dice
 from sslseg.session import Session
 from sslseg.simulate.arms import arms_of
+from sslseg.simulate.draws import derived
 from sslseg.simulate.play import progress_alone, simulate
+from sslseg.simulate.world import World
+from sslseg.storage.arrays import latest_prediction, load_array
 from sslseg.storage.lease import LEASE, LeaseHolder
 from sslseg.storage.store import ProjectStore
+from sslseg.suggest.scores import progress
+from sslseg.suggest.selection import rank
 
 TRAIN = TrainRequest(steps=2, device=DeviceChoice.CPU)
 NINE = TrainRequest(steps=9, device=DeviceChoice.CPU)
@@ -116,9 +123,10 @@ def test_several_arms_in_one_call_each_with_its_curve(world):
 
 
 def test_the_annotator_draws_the_true_labels(world):
-    play(world, 1, strategies=("equal",))
+    _, found = play(world, 1, strategies=("equal",))
+    first = SliceKey.model_validate(found["curve"][0]["labelled"][0])
     with Session(scratch(world)) as session:
-        record = session.store.slices()[0]
+        record = next(each for each in session.store.slices() if each.key == first)
         assert record.state == "complete"
         assert record.author == "simulated annotator"
         assert record.key.index == round((SHAPE[record.key.plane.axis] - 1) / 2)
@@ -215,6 +223,8 @@ def test_no_labels_no_simulation(world, tmp_path):
         ({"last_minutes": 4.0}, "--last-minutes"),
         ({"score_cases": ("nobody",)}, "nobody"),
         ({"holdout": 3}, "3 of 3"),
+        ({"pool": 4}, "4 cases for the annotator"),
+        ({"pool": 3, "holdout": 1}, "at most the 2"),
     ],
 )
 def test_nonsense_is_refused_before_anything_is_trained(world, more, words):
@@ -255,7 +265,6 @@ def test_the_last_round_may_be_longer(tmp_path):
     asked = request(tmp_path, 6, train=train, last_minutes=4.0, seeds=(7,))
     (arm,) = arms_of(asked)
     assert [arm.training(number).minutes for number in (1, 5, 6)] == [1, 1, 4]
-    assert [arm.training(number).seed for number in (1, 6)] == [7, 12]
     (longer,) = arms_of(asked.model_copy(update={"rounds": 8}))
     assert longer.facts() != arm.facts(), "its sixth round was the long one"
 
@@ -268,3 +277,91 @@ def test_the_window_hears_of_progress_and_curves_alone(world):
     assert events[-1].done == events[-1].total
     curves = reports(events)[-1].curves
     assert [curve.slices for curve in curves] == [(2, 4)]
+
+
+# ---- what is scored ----
+
+
+def test_without_any_kept_out_every_voxel_counts_whatever_an_arm_annotated(world):
+    """Which voxels are annotated differs from arm to arm: leaving them out favours some arms."""
+    project, labels = world
+    _, found = play(world, 1)
+    assert "Whole volumes" in found["scored_on"]["words"]
+    line = json.loads(next(project.glob("simulation-*.jsonl")).read_text())
+    truth = World.of(project, request(labels, 1)).truth("case_0")
+    said = load_array(latest_prediction(scratch(world), "case_0"), "labels")
+    assert line["cases"]["case_0"] == {
+        "posterior": pytest.approx(dice(said == 1, truth == 1)),
+        "anterior": pytest.approx(dice(said == 2, truth == 2)),
+    }
+
+
+@pytest.mark.parametrize(("count", "kept_out"), [(9, 0), (10, 2), (15, 3)])
+def test_one_in_five_of_ten_or_more_is_kept_out_where_nobody_says(tmp_path, count, kept_out):
+    images, labels = write_ellipsoids(tmp_path, count)
+    with Session.create(tmp_path / "project", ["posterior", "anterior"]) as session:
+        list(session.add(images, Control()))
+    found = World.of(tmp_path / "project", request(labels, 1))
+    assert len(found.kept_out) == kept_out
+    assert found.scoring()["transductive"] is (kept_out == 0)
+    assert not set(found.pool(0)) & set(found.kept_out)
+    assert World.of(tmp_path / "project", request(labels, 1, holdout=0)).kept_out == ()
+
+
+def test_the_first_words_say_what_is_scored(world):
+    events, _ = play(world, 1, holdout=1)
+    assert "no part of the project" in reports(events)[0].words
+
+
+# ---- repetitions ----
+
+
+def test_repetitions_share_no_seed(tmp_path):
+    """With seed + round, seed 0 in round 3 and seed 1 in round 2 would share the generator."""
+    arms = arms_of(request(tmp_path, 6, seeds=tuple(range(5)), strategies=("auto", "equal")))
+    rounds = range(1, 7)
+    auto, equal = (
+        [arm.training(n).seed for arm in arms if arm.strategy == strategy for n in rounds]
+        for strategy in ("auto", "equal")
+    )
+    assert auto == equal, "arms of one seed differ in the strategy alone"
+    chosen = [derived(seed, n, "suggestions") for seed in range(5) for n in rounds]
+    assert len({*auto, *chosen}) == 5 * 6 * 2
+
+
+def test_each_seed_draws_cases_of_its_own_the_same_for_all_its_arms(world):
+    _, found = play(world, 1, pool=2, seeds=(0, 5), strategies=("equal", "random"))
+    by_seed = {}
+    for arm in found["arms"]:
+        assert len(arm["cases"]) == 2
+        assert by_seed.setdefault(arm["seed"], arm["cases"]) == arm["cases"]
+        assert {key["case"] for key in arm["curve"][0]["labelled"]} <= set(arm["cases"])
+    assert len({tuple(cases) for cases in by_seed.values()}) > 1
+
+
+def test_other_seeds_label_other_slices_and_equal_seeds_the_same(world, tmp_path):
+    (tmp_path / "again").mkdir()
+    images, labels = write_ellipsoids(tmp_path / "again", 3)
+    with Session.create(tmp_path / "again" / "project", ["posterior", "anterior"]) as session:
+        list(session.add(images, Control()))
+    again = (tmp_path / "again" / "project", labels)
+    labelled = {}
+    for place, seed in ((world, 0), (world, 5), (again, 5)):
+        _, found = play(place, 1, seeds=(seed,), pool=2)
+        labelled[place, seed] = [point["labelled"] for point in found["curve"]]
+    assert labelled[world, 5] == labelled[again, 5]
+    assert labelled[world, 0] != labelled[world, 5]
+
+
+def test_the_sixth_round_is_the_sixth(world, monkeypatch):
+    """Noise and novelty fade by the round that is chosen for: by the sixth they are gone."""
+    told = []
+
+    def spied(*args, **how):
+        told.append(how["round_number"])
+        return rank(*args, **how)
+
+    monkeypatch.setattr("sslseg.session.rank", spied)
+    play(world, 6, slices=1)
+    assert told == [1, 2, 3, 4, 5, 6]
+    assert progress(told[-1]) == 1

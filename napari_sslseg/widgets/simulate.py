@@ -35,6 +35,14 @@ from sslseg.suggest.strategies import AUTO, STRATEGIES
 COLORS = ("#6ea8ff", "#f0a35e", "#4fbf83", "#c58af9", "#ff8f8f", "#d9cf6b", "#6fc3df", "#b9bfc9")
 
 
+AUTOMATIC = -1
+HOLDOUT = (
+    "Cases kept out of the simulated project, to be scored on.\n"
+    "Automatic: one in five where ten or more have labels, at least two.\n"
+    "0: scored on the project's own cases, whose images were learnt from"
+)
+
+
 class SimulateDialog(QDialog):
     """Asks what to simulate; emits `decided` with the request."""
 
@@ -51,11 +59,8 @@ class SimulateDialog(QDialog):
         self.minutes = _minutes(1.0, "How long each round trains")
         self.last = _minutes(4.0, "How long the last round trains")
         self.seeds = _count(1, 1, "Repetitions with other random draws; three show what is chance")
-        self.holdout = _count(
-            0,
-            0,
-            "Cases kept out of the simulated project, to be scored on.\n0: on what nobody labelled",
-        )
+        self.holdout = _count(AUTOMATIC, AUTOMATIC, HOLDOUT)
+        self.holdout.setSpecialValueText("automatic")
         self.strategies = _ticks(
             ((name, each.summary) for name, each in STRATEGIES.items()), (AUTO, "equal")
         )
@@ -74,7 +79,7 @@ class SimulateDialog(QDialog):
             seeds=tuple(range(self.seeds.value())),
             train=TrainRequest(minutes=self.minutes.value()),
             last_minutes=self.last.value(),
-            holdout=self.holdout.value(),
+            holdout=None if self.holdout.value() == AUTOMATIC else self.holdout.value(),
         )
 
     def _arrange(self) -> None:

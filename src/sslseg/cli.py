@@ -21,11 +21,13 @@ from sslseg.core.geometry import Plane
 from sslseg.core.words import counted
 from sslseg.options import (
     Device,
+    Holdout,
     Json,
     LastMinutes,
     Method,
     Methods,
     Minutes,
+    Pool,
     Project,
     ScoreCases,
     Seed,
@@ -240,15 +242,14 @@ def simulate(
     seed: Seeds = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier rounds.")] = False,
     settings: Settings = None,
-    holdout: Annotated[
-        int, typer.Option(min=0, help="Cases kept out of the project, to be scored on.")
-    ] = 0,
+    holdout: Holdout = None,
     score_cases: ScoreCases = None,
+    pool: Pool = None,
     as_json: Json = False,
 ) -> None:
     """Replay the loop with an annotator who knows the true labels; resumes where it ended.
 
-    Scored on the voxels that nobody annotated, or on cases that were kept out of the project.
+    Scored on whole cases kept out of the project, or on its own where fewer than ten have labels.
     """
     from sslseg.simulate.play import simulate as play
 
@@ -264,6 +265,7 @@ def simulate(
         last_minutes=last_minutes,
         holdout=holdout,
         score_cases=tuple(score_cases or ()),
+        pool=pool,
     )
     with stoppable() as control:
         told = _follower().follow(play(project, request, control)).simulated

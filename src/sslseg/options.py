@@ -45,6 +45,18 @@ Seeds = Annotated[
 LastMinutes = Annotated[
     float | None, typer.Option(min=0.001, help="How long to train in the last round.")
 ]
+Holdout = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Cases kept out of the project, to be scored on; else one in five of ten or more, "
+        "at least two.",
+    ),
+]
+Pool = Annotated[
+    int | None,
+    typer.Option(min=1, help="Cases that the annotator gets, drawn by each seed; else all others."),
+]
 ScoreCases = Annotated[
     list[str] | None, typer.Option(help="A case to keep out instead; repeat for more.")
 ]

@@ -21,6 +21,7 @@ from sslseg.core.geometry import Plane, take_slice
 from sslseg.core.prediction import CriticHealth
 from sslseg.core.suggestion import Suggestion
 from sslseg.core.volume import CaseRecord
+from sslseg.data.drawn import undrawn_classes
 from sslseg.evaluation import evaluate
 from sslseg.export.formats import export
 from sslseg.export.masks import predicted
@@ -274,7 +275,8 @@ class Session:
                 classes=[label.name for label in self.store.classes],
                 parties=find(newest.method).parties if newest else "",
                 seed=seed,
-                round_number=sum(1 for _ in model.serving(self.store.path)),
+                round_number=model.rounds(self.store.path) + 1,
+                undrawn=undrawn_classes(self.store, records),
             )
         )
 

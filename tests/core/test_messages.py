@@ -60,7 +60,8 @@ def test_a_simulation_is_asked_for_with_sense() -> None:
     asked = SimulationRequest(labels="l", rounds=6, slices=8, methods=("m",), last_minutes=4)
     command = events.Simulate(request=asked)
     assert events.COMMAND.validate_json(events.COMMAND.dump_json(command)) == command
-    for wrong in ({"rounds": 0}, {"methods": ()}, {"holdout": -1}, {"last_minutes": 0}):
+    bad = ({"rounds": 0}, {"methods": ()}, {"holdout": -1}, {"last_minutes": 0}, {"pool": 0})
+    for wrong in bad:
         with pytest.raises(ValidationError):
             SimulationRequest.model_validate(asked.model_dump() | wrong)
 

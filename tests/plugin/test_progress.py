@@ -245,6 +245,7 @@ def test_a_simulation_is_asked_for_and_its_curves_are_shown(labelling, qtbot, ru
     assert asked.labels == str(tmp_path / "truth")
     assert (asked.rounds, asked.slices, asked.strategies) == (3, 8, ("auto", "equal"))
     assert (asked.train.minutes, asked.last_minutes) == (1.0, 4.0)
+    assert asked.holdout is None, "as many as the number of labelled cases asks for"
     assert not dock.train.train_button.isEnabled()
     assert dock.train.stop_button.isEnabled()
     qtbot.waitUntil(lambda: not dock.controller.awaits("simulate"), timeout=5000)

@@ -117,13 +117,6 @@ def test_cold_start_without_any_model(make_case):
     assert [s.score for s in found] == sorted((s.score for s in found), reverse=True)
 
 
-def test_equal_takes_the_middle_of_every_case(make_case):
-    cases = [make_case(n) for n in "abc"]
-    found = rank(cases, 3, "equal", classes=NAMES)
-    assert sorted(keys(found)) == [(n, Plane.SAGITTAL, 20) for n in "abc"]
-    assert found[0].reason == "equally spaced; nothing is labelled in this case yet"
-
-
 def test_random_foreground_draws_predicted_slices_only(make_case):
     case = make_case()
     found = rank([case], 40, "random-foreground", classes=NAMES)
@@ -241,15 +234,17 @@ def test_unknown_strategy_lists_all(make_case):
     seed=st.integers(0, 100),
     count=st.integers(0, 15),
     taken=st.lists(st.integers(0, 19), max_size=6),
+    undrawn=st.sampled_from([(), ("anterior",)]),
 )
-def test_never_annotated_never_adjacent_and_the_same_again(strategy, seed, count, taken):
+def test_never_annotated_never_adjacent_and_the_same_again(strategy, seed, count, taken, undrawn):
     geometry = grid((40, 30, 20))
     cases = [
         CaseView(name, geometry, {Plane.AXIAL: tuple(sorted(set(taken)))}, scores, None, HEALTHY)
         for name, scores in (("a", flat_scores(geometry, 1)), ("b", flat_scores(geometry, 2)))
     ]
-    found = rank(cases, count, strategy, classes=NAMES, seed=seed)
-    assert found == rank(cases, count, strategy, classes=NAMES, seed=seed)
+    asked = {"classes": NAMES, "seed": seed, "undrawn": undrawn}
+    found = rank(cases, count, strategy, **asked)
+    assert found == rank(cases, count, strategy, **asked)
     assert len(set(keys(found))) == len(found) == count
     for place, s in enumerate(found):
         done = set(cases["ab".index(s.case)].annotated.get(s.plane, ()))
@@ -291,3 +286,72 @@ def test_auto_prefers_the_larger_predicted_object():
     scores["coronal.foreground"][8] = 80
     scores["coronal.foreground"][PEAK] = 20
     assert rank([replace(view, scores=scores)], 1, classes=NAMES)[0].slice == 8
+
+
+# ---- a class that nobody drew ----
+
+
+def test_every_second_suggestion_looks_for_a_class_that_nobody_drew(make_case):
+    cases = [make_case(str(n), seed=n, annotated={Plane.AXIAL: (9,)}) for n in range(3)]
+    found = rank([*cases, make_case("new", seed=7)], 6, classes=NAMES, undrawn=("anterior",))
+    looking = [s.reason.startswith("nothing is drawn as anterior yet") for s in found]
+    assert looking == [True, False] * 3
+    assert found[0].case == "new"
+
+
+def test_baselines_do_not_look_for_it(make_case):
+    cases = [make_case(n) for n in "ab"]
+    for strategy in ("equal", "random", "random-foreground"):
+        asked = {"classes": NAMES, "undrawn": ("anterior",)}
+        found = rank(cases, 6, strategy, **asked)
+        assert found == rank(cases, 6, strategy, classes=NAMES)
+
+
+def test_a_cold_start_says_what_is_looked_for(make_case):
+    cases = [make_case(n, scored=False) for n in "ab"]
+    reasons = {s.reason.split(":")[0] for s in rank(cases, 4, classes=NAMES, undrawn=NAMES)}
+    assert reasons == {"nothing is drawn as posterior or anterior yet"}
+
+
+# ---- draws ----
+
+
+def drawn(cases, strategy, chosen, count=1500):
+    """Return how often a plane comes first."""
+    firsts = [rank(cases, 1, strategy, classes=NAMES, seed=seed)[0] for seed in range(count)]
+    return np.mean([first.plane is chosen for first in firsts])
+
+
+def test_draws_are_in_proportion_to_the_foreground_and_the_factor_of_its_plane(make_case):
+    """Axial 10 voxels in a plane that is in use, coronal 30: 1.15 * 10 / (1.15 * 10 + 30)."""
+    view = one_peak()
+    scores = {key: values.copy() for key, values in view.scores.items()}
+    scores["axial.foreground"][5] = 10
+    scores["coronal.foreground"][PEAK] = 30
+    cases = [
+        replace(view, scores=scores),
+        make_case("b", scored=False, annotated={Plane.AXIAL: (1,)}),
+    ]
+    wanted = 11.5 / 41.5
+    error = 4 * np.sqrt(wanted * (1 - wanted) / 1500)
+    assert drawn(cases, "random-foreground", Plane.AXIAL) == pytest.approx(wanted, abs=error)
+
+
+def test_the_cost_divides_the_odds_of_a_draw(make_case):
+    """Equal foreground, 8 s against 8 + 0.15 * 160 = 32 s: drawn four times as often."""
+    view = one_peak()
+    scores = {key: values.copy() for key, values in view.scores.items()}
+    scores["axial.foreground"][5] = scores["coronal.foreground"][PEAK] = 30
+    scores["coronal.boundary"][PEAK] = 160
+    scores["axial.boundary"][5] = 0
+    error = 4 * np.sqrt(0.8 * 0.2 / 1500)
+    found = drawn([replace(view, scores=scores)], "random-foreground+cost", Plane.AXIAL)
+    assert found == pytest.approx(0.8, abs=error)
+
+
+def test_any_slice_is_as_likely_but_for_the_factor_of_its_plane(make_case):
+    """40, 30 and 20 slices, the sagittal ones in use: 1.15 * 40 / (1.15 * 40 + 50)."""
+    cases = [make_case("a"), make_case("b", scored=False, annotated={Plane.SAGITTAL: (1,)})]
+    wanted = 46 / 96
+    error = 4 * np.sqrt(wanted * (1 - wanted) / 1500)
+    assert drawn(cases, "random", Plane.SAGITTAL) == pytest.approx(wanted, abs=error)

@@ -104,15 +104,18 @@ class SimulationRequest(BaseModel):
     methods : tuple of str
         What is trained.
     seeds : tuple of int
-        What every random draw follows from; it grows by one each round.
+        What every random draw follows from, each round's its own.
     train : TrainRequest
         How each round trains; its method and seed are those of the arm.
     last_minutes : float or None
         Minutes of the last round; None for as long as the others.
-    holdout : int
-        How many cases are kept out of the project to be scored on.
+    holdout : int or None
+        How many cases are kept out of the project to be scored on; None takes one in five, and
+        at least 2, of 10 or more labelled cases, and none of fewer.
     score_cases : tuple of str
         The names of those cases, chosen by the user instead.
+    pool : int or None
+        How many of the other cases the annotator gets, drawn by each seed; None for all.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -124,5 +127,6 @@ class SimulationRequest(BaseModel):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     train: TrainRequest = TrainRequest()
     last_minutes: float | None = Field(default=None, gt=0)
-    holdout: int = Field(default=0, ge=0)
+    holdout: int | None = Field(default=None, ge=0)
     score_cases: tuple[str, ...] = ()
+    pool: int | None = Field(default=None, ge=1)

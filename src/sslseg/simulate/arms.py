@@ -17,10 +17,11 @@ from sslseg.core.config import SimulationRequest, TrainRequest
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import ArmCurve
 from sslseg.methods import find
+from sslseg.simulate.draws import derived
 from sslseg.suggest.strategies import strategy_named
 from sslseg.training.model import settings_of
 
-FORMAT = 2
+FORMAT = 3
 """Of the files that finished rounds are kept in."""
 
 Dice = dict[str, float | None]
@@ -48,7 +49,8 @@ class Arm:
         length: dict[str, Any] = {}
         if number == self.request.rounds and self.request.last_minutes is not None:
             length = {"minutes": self.request.last_minutes}
-        own = {"method": self.method, "seed": self.seed + number - 1, "baseline": False}
+        seed = derived(self.seed, number, "training")
+        own = {"method": self.method, "seed": seed, "baseline": False}
         return self.request.train.model_copy(update=own | length)
 
     def facts(self) -> dict[str, Any]:

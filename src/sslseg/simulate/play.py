@@ -49,7 +49,8 @@ def simulate(project: Path, request: SimulationRequest, control: Control) -> Ite
     world = World.of(project, request)
     replays = [Replay(world, arm) for arm in arms]
     done = sum(len(each.rounds) for each in replays)
-    yield _report(world, replays, f"Done so far: {counted(done, 'round')}.")
+    words = f"Done so far: {counted(done, 'round')}. Scored on: {world.scoring()['words']}"
+    yield _report(world, replays, words)
     for replay in replays:
         if replay.complete:
             continue
@@ -99,7 +100,10 @@ def _report(world: World, replays: Sequence[Replay], words: str) -> SimulationRe
 
 def _result(world: World, replays: Sequence[Replay]) -> dict[str, Any]:
     """Return the whole result; that of a single arm stands at the top too."""
-    arms = [replay.arm.facts() | _outcome(replay.rounds) for replay in replays]
+    arms = [
+        replay.arm.facts() | {"cases": list(replay.pool)} | _outcome(replay.rounds)
+        for replay in replays
+    ]
     rounds = [one for replay in replays for one in replay.rounds]
     return {
         **(arms[0] if len(arms) == 1 else {}),

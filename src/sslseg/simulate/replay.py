@@ -16,7 +16,7 @@ from typing import Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from sslseg.core.annotation import IGNORE, SliceKey, SliceState
+from sslseg.core.annotation import SliceKey, SliceState
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import ArmCurve, Event
@@ -26,6 +26,7 @@ from sslseg.core.words import counted
 from sslseg.evaluation import dice
 from sslseg.session import Session
 from sslseg.simulate.arms import Arm, Dice, Round, averaged, curve, digest
+from sslseg.simulate.draws import derived
 from sslseg.simulate.effort import effort
 from sslseg.simulate.world import World, make_project
 from sslseg.storage.arrays import latest_prediction, load_array, load_info
@@ -51,7 +52,7 @@ _CHOICES = TypeAdapter(list[Choice])
 
 
 class Replay:
-    """Plays one arm; `rounds` holds what is finished.
+    """Plays one arm; `rounds` holds what is finished, `pool` the cases of its project.
 
     Parameters
     ----------
@@ -64,6 +65,7 @@ class Replay:
     def __init__(self, world: World, arm: Arm) -> None:
         self.arm = arm
         self._world = world
+        self.pool = world.pool(arm.seed)
         name = digest([arm.facts(), world.facts()])
         self.folder = world.project / "simulations" / name
         self._log = world.project / f"simulation-{name}.jsonl"
@@ -101,7 +103,7 @@ class Replay:
         if not (self.folder / DATABASE).exists():  # finished rounds are worth nothing without it
             self.rounds = []
             self._log.unlink(missing_ok=True)
-        make_project(self.folder, self._world, self._world.pool)
+        make_project(self.folder, self._world, self.pool)
         self._session = Session(self.folder)
         if self._session.store.read_only:
             self._session.close()
@@ -170,7 +172,7 @@ class Replay:
         written = store.setting(setting)
         if written is not None:
             return _CHOICES.validate_python(written)
-        count, seed = self.arm.request.slices, self.arm.seed + number - 1
+        count, seed = self.arm.request.slices, derived(self.arm.seed, number, "suggestions")
         found = self._session.suggest(count, self.arm.strategy, seed)
         choices = [self._weighed(suggestion) for suggestion in found]
         store.set_setting(setting, _CHOICES.dump_python(choices, mode="json"))
@@ -206,7 +208,7 @@ class Replay:
     def _scored(self, control: Control) -> dict[str, Dice]:
         """Return Dice by case and class, on what `World.scoring` says."""
         if not self._world.kept_out:
-            return {case: self._unannotated(case) for case in self._world.pool}
+            return {case: self._predicted(case) for case in self.pool}
         aside = self._world.project / "simulations" / digest([self._world.facts(), "kept out"])
         make_project(aside, self._world, self._world.kept_out)
         with ProjectStore.open(aside, read_only=True) as store:
@@ -217,12 +219,10 @@ class Replay:
                 for case in self._world.kept_out
             }
 
-    def _unannotated(self, case: str) -> Dice:
+    def _predicted(self, case: str) -> Dice:
         folder = latest_prediction(self.folder, case)
         assert folder is not None
-        unknown = self._session.store.annotation(case).target() == IGNORE
-        said = load_array(folder, "labels")
-        return self._dice(said[unknown], self._world.truth(case)[unknown])
+        return self._dice(load_array(folder, "labels"), self._world.truth(case))
 
     def _dice(self, said: np.ndarray, truth: np.ndarray) -> Dice:
         return {

@@ -14,9 +14,13 @@ import numpy.typing as npt
 from sslseg.core.config import SimulationRequest
 from sslseg.core.errors import SslsegError
 from sslseg.core.volume import CaseRecord
+from sslseg.simulate.draws import derived
 from sslseg.storage.images import label_files, read_labels
 from sslseg.storage.schema import DATABASE
 from sslseg.storage.store import ProjectStore
+
+ENOUGH, ONE_IN = 10, 5
+"""From so many labelled cases on one in five, at least two, is kept out to be scored on."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class World:
         Their label files.
     kept_out : tuple of str
         Cases that no simulated project holds and that all models are scored on; may be empty.
+    size : int or None
+        How many of the others a simulated project holds; None for all.
     """
 
     project: Path
@@ -42,6 +48,7 @@ class World:
     cases: Mapping[str, CaseRecord]
     files: Mapping[str, Path]
     kept_out: tuple[str, ...]
+    size: int | None = None
 
     @classmethod
     def of(cls, project: Path, request: SimulationRequest) -> World:
@@ -69,17 +76,27 @@ class World:
                 "Check the folder and the names.",
             )
         kept_out = _kept_out(list(cases), request)
-        return cls(project, classes, cases, {name: files[name] for name in cases}, kept_out)
+        _check_pool(len(cases) - len(kept_out), request.pool)
+        chosen = {name: files[name] for name in cases}
+        return cls(project, classes, cases, chosen, kept_out, request.pool)
 
     @property
-    def pool(self) -> tuple[str, ...]:
-        """The cases of the simulated project."""
+    def free(self) -> tuple[str, ...]:
+        """The cases that a simulated project may hold."""
         return tuple(name for name in self.cases if name not in self.kept_out)
+
+    def pool(self, seed: int) -> tuple[str, ...]:
+        """Return the cases of the simulated projects of one seed."""
+        if self.size is None:
+            return self.free
+        rng = np.random.default_rng(derived(seed, 0, "cases"))
+        drawn = set(rng.permutation(len(self.free))[: self.size].tolist())
+        return tuple(name for number, name in enumerate(self.free) if number in drawn)
 
     @property
     def scored(self) -> tuple[str, ...]:
         """The cases that models are scored on."""
-        return self.kept_out or self.pool
+        return self.kept_out or self.free
 
     def truth(self, case: str) -> npt.NDArray[np.uint8]:
         """Read the true labels ``(X, Y, Z)`` of a case."""
@@ -92,15 +109,16 @@ class World:
             (name, case.sha256, case.domain, self.files[name].stat().st_size)
             for name, case in self.cases.items()
         ]
-        return [inputs, self.kept_out]
+        return [inputs, self.kept_out, self.size]
 
     def scoring(self) -> dict[str, Any]:
         """Return on what models are scored, for people who read the result."""
         words = (
             "Whole volumes of cases that were no part of the project: no model saw them."
             if self.kept_out
-            else "Voxels that nobody had annotated, in the cases of the project itself: their "
-            "images were learnt from (transductive)."
+            else "Whole volumes of the project's own cases, by the model's prediction, also where "
+            "slices were annotated, so that all arms are measured on the same voxels. Their images "
+            "were learnt from (transductive)."
         )
         return {
             "cases": list(self.scored),
@@ -127,7 +145,8 @@ def _kept_out(names: Sequence[str], request: SimulationRequest) -> tuple[str, ..
             "a case of the project that has a label file",
             "Check the name.",
         )
-    chosen = set(request.score_cases) or set(sorted(names, key=_shuffled)[: request.holdout])
+    count = _automatic(len(names)) if request.holdout is None else request.holdout
+    chosen = set(request.score_cases) or set(sorted(names, key=_shuffled)[:count])
     if len(chosen) >= len(names):
         raise SslsegError(
             f"{len(chosen)} of {len(names)} cases with labels kept out",
@@ -135,6 +154,20 @@ def _kept_out(names: Sequence[str], request: SimulationRequest) -> tuple[str, ..
             "Keep fewer cases out, or add cases with labels.",
         )
     return tuple(name for name in names if name in chosen)
+
+
+def _automatic(count: int) -> int:
+    """Return how many of `count` cases are kept out where nobody says."""
+    return max(2, count // ONE_IN) if count >= ENOUGH else 0
+
+
+def _check_pool(there: int, wanted: int | None) -> None:
+    if wanted is not None and wanted > there:
+        raise SslsegError(
+            f"{wanted} cases for the annotator",
+            f"at most the {there} that have labels and are not kept out",
+            "Ask for fewer with --pool, or keep fewer out.",
+        )
 
 
 def _shuffled(name: str) -> str:

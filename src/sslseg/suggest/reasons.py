@@ -34,10 +34,16 @@ def why_scored(table: Table, row: int, strategy: str, classes: Sequence[str], pa
     return f"the model is unsure about {about}"
 
 
-def why_spread(case: CaseView, strategy: str, first: bool) -> str:
-    """Return why a slice was chosen without a model; `first` if nothing is labelled or listed."""
+def why_spread(case: CaseView, strategy: str, first: bool, undrawn: Sequence[str] = ()) -> str:
+    """Return why a slice was chosen without a model.
+
+    `first` tells that nothing is labelled or listed, `undrawn` the classes that are looked for.
+    """
     if strategy == EQUAL:
         return "equally spaced"
+    if undrawn:
+        names = " or ".join(undrawn)
+        return f"nothing is drawn as {names} yet: see whether it is here"
     if case.labelled:
         return "a further view of this case"
     if case.features is None:

@@ -62,15 +62,13 @@ def alike(table: Table, _rng: np.random.Generator, _round: int) -> Scores:
 
 
 def uniform(table: Table, rng: np.random.Generator, _round: int) -> Scores:
-    """Drawn from [0, 1]."""
-    return rng.uniform(size=(1, len(table)))
+    """Draw any slice; factors on the scores count as odds."""
+    return noisy(np.ones((1, len(table))), rng, 1.0)
 
 
 def foreground(table: Table, rng: np.random.Generator, _round: int) -> Scores:
     """Draw slices in proportion to their predicted foreground; the rest comes last."""
-    noise = rng.uniform(size=len(table))
-    size = table.values["foreground"]
-    return np.where(size > 0, noise ** (1 / np.maximum(size, 1e-3)), 0.0)[None]
+    return noisy(table.values["foreground"][None], rng, 1.0)
 
 
 def class_stratified(table: Table, rng: np.random.Generator, number: int) -> Scores:

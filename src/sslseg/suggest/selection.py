@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
+from dataclasses import replace
+from itertools import chain, islice, zip_longest
 
 import numpy as np
 
 from sslseg.core.geometry import Plane
 from sslseg.core.suggestion import Suggestion
 from sslseg.suggest import coldstart
+from sslseg.suggest.equal import equal_slices
 from sslseg.suggest.greedy import Pick, pick
 from sslseg.suggest.reasons import how_far, how_long, why_scored, why_spread
 from sslseg.suggest.strategies import (
@@ -40,6 +42,7 @@ def rank(
     parties: str = "teacher and student",
     seed: int = 0,
     round_number: int = 0,
+    undrawn: Sequence[str] = (),
 ) -> list[Suggestion]:
     """Return up to `count` unannotated slices worth labelling, best first.
 
@@ -57,8 +60,12 @@ def rank(
     parties : str
         Who may disagree, as the method would say it.
     seed, round_number : int
-        Same arguments, same list; `round_number` counts trainings and lets noise and novelty
-        fade.
+        Same arguments, same list; `round_number` says for which round the slices are, from 1,
+        and lets noise and novelty fade.
+    undrawn : sequence of str
+        Classes that no annotated slice shows. No model predicts such a class, so while there are
+        any, every second suggestion is that of a cold start; not so where slices are drawn at
+        random or equally spaced, to compare with.
 
     Raises
     ------
@@ -72,30 +79,42 @@ def rank(
         check_critics([case.critic for case in cases if case.scores is not None])
     table = Table.of(cases)
     if chosen.score is None or not len(table):
-        return _without_model(cases, count, strategy if strategy == EQUAL else COLD_START, rng)
+        kind = strategy if strategy == EQUAL else COLD_START
+        return _without_model(cases, count, kind, rng, undrawn)
     if chosen.base == CORE_SET:
         check_features(table)
-    picks = pick(table, cases, chosen, count, rng, round_number)
-    found = _told(table, cases, picks, chosen, classes, parties)
-    rest = [case for case in cases if case.scores is None]
-    return [*found, *_without_model(rest, count - len(found), COLD_START, rng)]
+    looks: list[Suggestion] = []
+    views = cases
+    if undrawn and chosen.spread:
+        looks = _without_model(cases, -(-count // 2), COLD_START, rng, undrawn)
+        views = [_with(case, looks) for case in cases]
+        table = Table.of(views)
+    picks = pick(table, views, chosen, count - len(looks), rng, round_number)
+    found = _alternately(looks, _told(table, cases, picks, chosen, classes, parties))
+    rest = [case for case in views if case.scores is None]
+    return [*found, *_without_model(rest, count - len(found), COLD_START, rng, undrawn)]
 
 
 def _without_model(
-    cases: Sequence[CaseView], count: int, strategy: str, rng: np.random.Generator
+    cases: Sequence[CaseView],
+    count: int,
+    strategy: str,
+    rng: np.random.Generator,
+    undrawn: Sequence[str],
 ) -> list[Suggestion]:
-    equal = strategy == EQUAL
-    visits = -(-max(count, 0) // VISIT)
-    order = _least_labelled(cases, rng) if equal else coldstart.typical_order(cases, visits, rng)
-    per_visit, low, high = (1, 0.0, 1.0) if equal else (VISIT, *MIDDLE)
-    targets = coldstart.spread_slices(cases, order, per_visit, low, high)
+    if strategy == EQUAL:
+        targets = equal_slices(cases, rng)
+    else:
+        order = coldstart.typical_order(cases, -(-max(count, 0) // VISIT), rng)
+        targets = coldstart.spread_slices(cases, order, VISIT, *MIDDLE)
     known = {case.name for case in cases if case.labelled}
     found: list[Suggestion] = []
     for place, (number, plane, index) in enumerate(islice(targets, max(count, 0))):
         case = cases[number]
         taken = [s.slice for s in found if (s.case, s.plane) == (case.name, plane)]
         first = not known | {s.case for s in found} - {case.name}
-        reason = f"{why_spread(case, strategy, first)}; {how_far(case, plane, index, taken)}"
+        why = why_spread(case, strategy, first, undrawn)
+        reason = f"{why}; {how_far(case, plane, index, taken)}"
         score = 1 / (1 + place)
         found.append(
             Suggestion(case=case.name, plane=plane, slice=index, score=score, reason=reason)
@@ -103,9 +122,19 @@ def _without_model(
     return found
 
 
-def _least_labelled(cases: Sequence[CaseView], rng: np.random.Generator) -> list[int]:
-    """Return the numbers of all cases, those with fewest annotated slices first."""
-    return sorted(rng.permutation(len(cases)).tolist(), key=lambda n: cases[n].labelled)
+def _with(case: CaseView, listed: Sequence[Suggestion]) -> CaseView:
+    """Return the case as if its listed slices were annotated."""
+    annotated = {plane: set(case.annotated.get(plane, ())) for plane in Plane}
+    for each in listed:
+        if each.case == case.name:
+            annotated[each.plane].add(each.slice)
+    slices = {plane: tuple(sorted(found)) for plane, found in annotated.items()}
+    return replace(case, annotated=slices)
+
+
+def _alternately(first: Sequence[Suggestion], second: Sequence[Suggestion]) -> list[Suggestion]:
+    pairs = zip_longest(first, second)
+    return [found for found in chain.from_iterable(pairs) if found is not None]
 
 
 def _told(

@@ -45,6 +45,8 @@ class ModelFacts(BaseModel):
     pretrained: str = ""
     """The pre-training whose encoder its first step began from, if any."""
     critic: CriticHealth = CriticHealth()
+    annotated: int | None = None
+    """How many slices said something when it began; None of models made before this was kept."""
 
 
 def settings_of(
@@ -118,6 +120,21 @@ def serving(project: Path) -> Iterator[Path]:
         facts = checkpoints.latest_facts(run)
         if facts is None or not facts.get("baseline"):
             yield run
+
+
+def rounds(project: Path) -> int:
+    """Return how often somebody labelled and then trained.
+
+    Trainings that began from as many annotated slices are one round, whether they were stopped and
+    begun again or tried another method.
+    """
+    facts = (checkpoints.latest_facts(run) or {} for run in serving(project))
+    return len({_begun_from(each) for each in facts})
+
+
+def _begun_from(facts: dict[str, Any]) -> Any:
+    known = facts.get("annotated")
+    return facts.get("run") if known is None else known
 
 
 def load_facts(project: Path) -> ModelFacts | None:

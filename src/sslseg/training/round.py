@@ -96,6 +96,7 @@ class Round:
     _joined: bool = field(init=False, default=False)
     _pretrained: str = field(init=False, default="")
     _target_cases: set[str] | None = field(init=False, default=None)
+    _annotated: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         """Check the request and build the model; nothing is trained or written yet."""
@@ -108,6 +109,7 @@ class Round:
                 "at least one slice with painted voxels, or marked complete",
                 "Paint a few slices, then train.",
             )
+        self._annotated = covered.planes.total()
         chosen = find(self.method)
         self._target_cases = self._target() if chosen.adapts else None
         self.device = choose(self.request.device)
@@ -168,6 +170,7 @@ class Round:
             baseline=self.baseline,
             pretrained=self._pretrained,
             critic=self.health,
+            annotated=self._annotated,
         )
 
     def _beginning(self) -> tuple[str, ...]:
