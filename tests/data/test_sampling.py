@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslseg.core.annotation import IGNORE
-from sslseg.core.geometry import take_slice
+from sslseg.core.geometry import Plane, take_slice
 from sslseg.data.sampling import PatchPlan, Sampler, TrainingCase
 from sslseg.data.slabs import crop, slab
 
@@ -125,3 +125,25 @@ def test_target_of_a_slab_is_its_middle_slice():
     batch = Sampler([TrainingCase("a", image(), target)], plan, 0).batch(0)
     expected = torch.from_numpy(take_slice(target, saved(5).key.plane, 5).astype(np.int64))
     assert all(torch.equal(y, expected) for y in batch.y)
+
+
+def test_annotated_voxels_are_numbered_compactly_and_in_order():
+    target = target_of([saved(2), saved(5)])
+    case = TrainingCase("a", image(), target)
+    expected = np.argwhere(target != IGNORE)
+    assert len(case.annotated) == len(expected)
+    assert np.array_equal([case.annotated[row] for row in range(len(expected))], expected)
+    assert case.annotated.flat.nbytes == 4 * len(expected)
+    values = target[tuple(expected.T)]
+    assert sorted(case.by_class) == sorted(set(values.tolist()))
+    for value, rows in case.by_class.items():
+        assert np.array_equal(rows, np.flatnonzero(values == value))
+        assert rows.dtype.itemsize == 4
+
+
+@pytest.mark.parametrize("records", [[], [saved(2), saved(5)], [saved(1, plane=Plane.AXIAL)]])
+def test_slices_are_counted_along_the_axis_with_fewest(records):
+    target = target_of(records)
+    places = np.argwhere(target != IGNORE)
+    expected = min(len(np.unique(places[:, axis])) for axis in range(3))
+    assert TrainingCase("a", image(), target).fewest_slices == expected == len(records)

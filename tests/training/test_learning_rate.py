@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from engine_worlds import tiny_plan, tiny_sampler, tiny_trainer
 
+from sslseg.losses.ramps import poly
 from sslseg.training.trainer import CALMEST, LOOKS, WARM_UP_STEPS
 
 
@@ -34,3 +35,25 @@ def test_looks_follow_from_what_the_run_will_do():
     trainer, sampler = tiny_trainer("supervised"), tiny_sampler(plan)
     trainer.step_count = 10
     assert trainer._looks(sampler, 0.1) == pytest.approx(100 * plan.labelled / sampler.slices)
+
+
+@pytest.mark.parametrize("steps", [200, 700, 5000])
+def test_a_run_of_many_steps_warms_up_over_twenty(steps):
+    """Bit for bit as if its length did not matter."""
+    trainer = tiny_trainer("supervised")
+    for step in range(40):
+        trainer.step_count = step
+        warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+        expected = trainer.plan.learning_rate * poly(step / steps) * warm
+        assert trainer._set_learning_rate(step / steps, 1.0) == expected
+
+
+def test_a_run_of_few_steps_is_not_over_before_it_is_warm():
+    """15 steps, as of a CT in a minute on a CPU: warm after a tenth of them."""
+    trainer = tiny_trainer("supervised")
+    rates = []
+    for step in range(15):
+        trainer.step_count = step
+        rates.append(trainer._set_learning_rate(step / 15, 1.0) / poly(step / 15))
+    assert rates[0] == pytest.approx(trainer.plan.learning_rate / WARM_UP_STEPS)
+    assert rates[2:] == pytest.approx([trainer.plan.learning_rate] * 13)
