@@ -225,7 +225,7 @@ def test_a_repainted_and_an_erased_slice_are_seen(store):
     assert not np.array_equal(first, second)
     assert np.array_equal(second[:, 1], truth(5)[:, 1])
     nothing = np.zeros((SHAPE[0], SHAPE[2]), np.uint8)
-    store.save_slices("a", CORONAL, {index: (nothing, SliceState.NONE) for index in (1, 3)})
+    store.save_slices("a", CORONAL, dict.fromkeys((1, 3), (nothing, SliceState.NONE)))
     paint(store, "b", [1])
     assert cases_of(data)["a"].target is None or (cases_of(data)["a"].target == IGNORE).all()
 
