@@ -330,7 +330,7 @@ class Controller:
                 self.predicted.emit(prediction)
 
         if folder is not None:
-            self.background.submit(lambda: arrays.load_prediction(folder), show)
+            self.background.submit(lambda: arrays.load_prediction(folder, probability=False), show)
 
     def _read_all_facts(self) -> None:
         self._fresh.clear()

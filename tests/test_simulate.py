@@ -365,3 +365,36 @@ def test_the_sixth_round_is_the_sixth(world, monkeypatch):
     play(world, 6, slices=1)
     assert told == [1, 2, 3, 4, 5, 6]
     assert progress(told[-1]) == 1
+
+
+def test_a_finished_arm_keeps_little_and_goes_on_all_the_same(tmp_path):
+    """Two rounds at once, or one now and one later: the same slices, efforts and Dice."""
+    results = []
+    for name in ("whole", "later"):
+        (tmp_path / name).mkdir()
+        images, labels = write_ellipsoids(tmp_path / name, 3)
+        project = tmp_path / name / "project"
+        with Session.create(project, ["posterior", "anterior"]) as session:
+            list(session.add(images, Control()))
+        if name == "later":
+            play((project, labels), 1, train=NINE)
+            left = {path.name for path in scratch((project, labels)).glob("predictions/*/*/*")}
+            assert left == {"labels.npy", "slices.npz", "prediction.json"}
+            assert len(list(scratch((project, labels)).glob("predictions/*/*"))) == 3
+        _, found = play((project, labels), 2, train=NINE)
+        results.append(
+            [(p["labelled"], p["minutes"], p["dice"], p["accepted"]) for p in found["curve"]]
+        )
+    assert results[0] == results[1]
+
+
+def test_a_discriminator_that_cannot_be_believed_ends_no_simulation(world):
+    """Without one, "doubt" cannot choose the second round; the arm after it is played too."""
+    train = TRAIN.model_copy(update={"settings": {"critic": False}})
+    _, found = play(world, 2, strategies=("doubt+power", "equal"), train=train)
+    doubt, equal = found["arms"]
+    assert [len(arm["curve"]) for arm in (doubt, equal)] == [2, 2]
+    assert [point.get("instead") for point in doubt["curve"]] == [None, "uncertainty+power"]
+    assert not any("instead" in point for point in equal["curve"])
+    _, again = play(world, 2, strategies=("doubt+power", "equal"), train=train)
+    assert again == found

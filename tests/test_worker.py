@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cli_worlds import write_ellipsoids
 
+from sslseg import worker
 from sslseg.core.catalogue import methods
 from sslseg.core.config import DeviceChoice, SimulationRequest, TrainRequest
 from sslseg.core.control import Control
@@ -23,6 +26,7 @@ from sslseg.core.events import (
     Open,
     Predict,
     Pretrain,
+    Progress,
     RunFinished,
     ShowCase,
     Simulate,
@@ -234,3 +238,48 @@ def test_predictions_follow_only_a_run_that_learnt_something(steps, follows):
     list(desk(Open(project="p"), control))
     assert len(list(desk(TRAIN, control))) == 1
     assert queued == follows
+
+
+@dataclass
+class Predicting:
+    """Predicts cases that take ten seconds each, and suggests."""
+
+    clock: list[float]
+    cases: int
+    broken: bool = False
+
+    def predict(self, cases, control):
+        for done in range(self.cases):
+            self.clock[0] += 10
+            yield Progress(task="Predicting", done=done + 1, total=self.cases)
+
+    def suggest(self, count, strategy):
+        if self.broken:
+            raise SslsegError("a damaged file", "a whole one", "Predict again.")
+        return ()
+
+
+def told_while_predicting(monkeypatch, session, command):
+    """What the desk tells, as letters: p for a predicted case, s for suggestions."""
+    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: session.clock[0]))
+    desk, control = Desk(lambda project: session), Control()
+    list(desk(Open(project="p"), control))
+    return "".join(event.kind[0] for event in desk(command, control))
+
+
+def test_suggestions_come_on_the_way_of_a_long_prediction_more_and_more_rarely(monkeypatch):
+    told = told_while_predicting(monkeypatch, Predicting([0.0], 16), Predict())
+    assert told == "pps" + "pps" + "pppps" + "pppppppp", (
+        "after 20, 40 and 80 s; the end has its own"
+    )
+
+
+def test_a_short_prediction_or_one_of_some_cases_brings_none(monkeypatch):
+    assert told_while_predicting(monkeypatch, Predicting([0.0], 2), Predict()) == "pp"
+    asked = Predict(cases=("a",))
+    assert "s" not in told_while_predicting(monkeypatch, Predicting([0.0], 16), asked)
+
+
+def test_suggestions_that_fail_on_the_way_end_no_prediction(monkeypatch):
+    session = Predicting([0.0], 5, broken=True)
+    assert told_while_predicting(monkeypatch, session, Predict()) == "ppppp"

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -33,6 +34,7 @@ from sslseg.core.events import (
     Open,
     Predict,
     Pretrain,
+    Progress,
     RunFinished,
     ShowCase,
     Simulate,
@@ -48,6 +50,9 @@ from sslseg.runner.launch import thread_count
 from sslseg.runner.perform import perform
 
 LAST_SECONDS = 6.0
+SUGGEST_SECONDS = 20.0
+"""From the start of a prediction of all cases to the first suggestions; then twice as long each."""
+
 NICE = 10
 AUTOGROUP = Path("/proc/self/autogroup")
 
@@ -120,7 +125,7 @@ class Desk:
             case Pretrain(request=request):
                 yield from self._opened().pretrain(request, control)
             case Predict(cases=cases):
-                yield from self._opened().predict(cases, control)
+                yield from self._predicted(cases, control)
             case Suggest(count=count, strategy=strategy):
                 yield SuggestionsReady(suggestions=self._opened().suggest(count, strategy))
             case Export(out=out, format=format_, what=what):
@@ -128,6 +133,17 @@ class Desk:
             case Simulate(request=request):
                 self._opened()
                 yield from _simulate(self._project, request, control)
+
+    def _predicted(self, cases: tuple[str, ...], control: Control) -> Iterator[Event]:
+        """Predict; where it takes long for all cases, suggest on the way, more and more rarely."""
+        began, wait = time.monotonic(), SUGGEST_SECONDS
+        for event in self._opened().predict(cases, control):
+            yield event
+            more = not cases and isinstance(event, Progress) and event.done < event.total
+            if more and time.monotonic() - began >= wait:
+                wait *= 2
+                with suppress(SslsegError):  # the one at the end tells
+                    yield from self(Suggest(), control)
 
     def _opened(self) -> WorkSession:
         if self._session is None:

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import errno
+import os
+import time
+
 import numpy as np
 import pytest
 from engine_worlds import record, write_image
 
 from sslseg.core.annotation import IGNORE
 from sslseg.core.control import Control
-from sslseg.core.errors import Cancelled
+from sslseg.core.errors import Cancelled, SslsegError
+from sslseg.data import preprocessing
 from sslseg.data.preprocessing import (
     cache_file,
     grid_shape,
@@ -16,6 +21,7 @@ from sslseg.data.preprocessing import (
     resample,
     resample_target,
 )
+from sslseg.storage.arrays import sha256
 from sslseg.storage.images import describe
 from sslseg.storage.store import ProjectStore
 
@@ -166,3 +172,75 @@ def test_preparing_reports_each_missing_case_and_can_be_stopped(store):
     assert not cache_file(store.path, store.case("b"), OWN).exists()
     control.reset()
     assert [(e.done, e.total) for e in prepare_all(store, store.cases(), OWN, control)] == [(1, 1)]
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Which files are read through for their checksum."""
+    seen = []
+
+    def counted(path):
+        seen.append(path)
+        return sha256(path)
+
+    monkeypatch.setattr(preprocessing, "sha256", counted)
+    return seen
+
+
+def settle(path):
+    """Let a file look as if it had been written a minute ago."""
+    past = time.time() - 60
+    os.utime(path, (past, past))
+
+
+def test_a_prepared_case_is_read_through_once_in_a_process(store, reads):
+    case = store.case("a")
+    load_prepared(store, case, OWN)
+    path = cache_file(store.path, case, OWN)
+    settle(path)
+    reads.clear()
+    for _ in range(3):
+        load_prepared(store, case, OWN)
+    assert reads == [path]
+
+
+def test_a_file_that_changed_since_is_read_through_again(store, reads):
+    case = store.case("a")
+    sound = np.array(load_prepared(store, case, OWN).image)
+    path = cache_file(store.path, case, OWN)
+    settle(path)
+    load_prepared(store, case, OWN)
+    path.write_bytes(path.read_bytes()[:-2] + b"xy")
+    reads.clear()
+    assert np.array_equal(load_prepared(store, case, OWN).image, sound)
+    assert reads, "the damage was noticed"
+
+
+def test_reading_through_what_is_there_is_told_and_can_be_stopped(store, monkeypatch):
+    control = Control()
+    list(prepare_all(store, store.cases(), OWN, control))
+    assert list(prepare_all(store, store.cases(), OWN, control)) == [], "nothing is told of a blink"
+    monkeypatch.setattr(preprocessing, "TELL_SECONDS", -1.0)
+    work = prepare_all(store, store.cases(), OWN, control)
+    first = next(work)
+    assert (first.task, first.done, first.total) == ("Checking volumes", 1, 2)
+    control.stop()
+    with pytest.raises(Cancelled):
+        next(work)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_too_many_open_files_are_no_damage(store, monkeypatch, number):
+    case = store.case("a")
+    load_prepared(store, case, OWN)
+    path = cache_file(store.path, case, OWN)
+    data = path.read_bytes()
+
+    def refuse(*args, **kwargs):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(preprocessing.np, "load", refuse)
+    monkeypatch.setattr(preprocessing, "read_volume", None)
+    with pytest.raises(SslsegError, match="ulimit"):
+        load_prepared(store, case, OWN)
+    assert path.read_bytes() == data

@@ -215,3 +215,61 @@ def test_who_is_compared_with_whom(store):
     assert homes(ProjectData(store, **spacing, target={"b"})) == {"a"}
     assert homes(ProjectData(store, **spacing, compared=True)) == {"a"}
     assert homes(ProjectData(store, **spacing)) == set()
+
+
+def cases_of(data: ProjectData):
+    return {case.name: case for case in data.sampler(tiny_plan(2).patches, 0).cases}
+
+
+def test_a_stroke_makes_its_own_case_anew_and_no_other(store):
+    paint(store, "a", [1])
+    paint(store, "b", [2])
+    data = ProjectData(store, OWN, CLASSES, hold_out=True)
+    before = cases_of(data)
+    assert cases_of(data)["a"] is before["a"]
+    paint(store, "b", [6])
+    after = cases_of(data)
+    assert after["a"] is before["a"]
+    assert after["b"] is not before["b"]
+    assert (after["b"].target[:, 6] != IGNORE).all()
+    assert (before["b"].target[:, 6] == IGNORE).all()
+
+
+def test_a_repainted_and_an_erased_slice_are_seen(store):
+    paint(store, "a", [1, 3])
+    data = ProjectData(store, OWN, CLASSES, hold_out=True)
+    first = cases_of(data)["a"].target
+    paint(store, "a", [1], seed=5)
+    second = cases_of(data)["a"].target
+    assert not np.array_equal(first, second)
+    assert np.array_equal(second[:, 1], truth(5)[:, 1])
+    nothing = np.zeros((SHAPE[0], SHAPE[2]), np.uint8)
+    store.save_slices("a", CORONAL, dict.fromkeys((1, 3), (nothing, SliceState.NONE)))
+    paint(store, "b", [1])
+    assert cases_of(data)["a"].target is None or (cases_of(data)["a"].target == IGNORE).all()
+
+
+def test_joining_makes_those_cases_anew_that_hold_something_back(store):
+    paint(store, "a", [1, 3, 5, 7])
+    paint(store, "b", [1])
+    data = ProjectData(store, OWN, CLASSES, hold_out=True)
+    held = {record.key.case for record in store.slices() if record.validation}
+    assert held == {"a"}
+    before = cases_of(data)
+    data.join_held_out()
+    after = cases_of(data)
+    assert after["b"] is before["b"]
+    assert (after["a"].target[:, 7] != IGNORE).all()
+
+
+def test_held_out_slices_follow_their_newest_revision(store):
+    paint(store, "a", [1, 3, 5, 7])
+    data = ProjectData(store, OWN, CLASSES, hold_out=True)
+    (first,) = data.held_out()
+    assert data.held_out()[0] is first
+    assert first.truth.base is None, "not a view into a whole volume"
+    paint(store, "b", [1])
+    assert data.held_out()[0] is first
+    paint(store, "a", [7], seed=8)
+    (second,) = data.held_out()
+    assert np.array_equal(second.truth, truth(8)[:, 7])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslseg.core.annotation import IGNORE
-from sslseg.core.geometry import take_slice
+from sslseg.core.geometry import Plane, take_slice
 from sslseg.data.sampling import PatchPlan, Sampler, TrainingCase
 from sslseg.data.slabs import crop, slab
 
@@ -173,3 +173,25 @@ def test_without_two_sides_nothing_is_compared(home):
     assert torch.equal(batch.x, plain.x)
     assert batch.home == 0
     assert (batch.like, batch.unlike) == (slice(0, 2), slice(2, 6))
+
+
+def test_annotated_voxels_are_numbered_compactly_and_in_order():
+    target = target_of([saved(2), saved(5)])
+    case = TrainingCase("a", image(), target)
+    expected = np.argwhere(target != IGNORE)
+    assert len(case.annotated) == len(expected)
+    assert np.array_equal([case.annotated[row] for row in range(len(expected))], expected)
+    assert case.annotated.flat.nbytes == 4 * len(expected)
+    values = target[tuple(expected.T)]
+    assert sorted(case.by_class) == sorted(set(values.tolist()))
+    for value, rows in case.by_class.items():
+        assert np.array_equal(rows, np.flatnonzero(values == value))
+        assert rows.dtype.itemsize == 4
+
+
+@pytest.mark.parametrize("records", [[], [saved(2), saved(5)], [saved(1, plane=Plane.AXIAL)]])
+def test_slices_are_counted_along_the_axis_with_fewest(records):
+    target = target_of(records)
+    places = np.argwhere(target != IGNORE)
+    expected = min(len(np.unique(places[:, axis])) for axis in range(3))
+    assert TrainingCase("a", image(), target).fewest_slices == expected == len(records)

@@ -13,9 +13,12 @@ from torch import Tensor, nn
 from sslseg.core.control import Control
 from sslseg.core.errors import Cancelled
 from sslseg.core.prediction import PredictionInfo
+from sslseg.data.preprocessing import resample
 from sslseg.inference.maps import Maps, maps_of
 from sslseg.inference.native import to_native
+from sslseg.inference.pair import Pair
 from sslseg.inference.predictor import Predictor
+from sslseg.inference.windows import count
 
 INFO = PredictionInfo(
     case="a", version="1", run="r", method="m", step=1, time=0.0, classes=("one",)
@@ -175,11 +178,14 @@ def numbered(shape: tuple[int, ...]) -> Maps:
 
 def test_maps_move_their_axes_together():
     maps = numbered((2, 3, 4))
-    assert maps.moved(2).entropy.shape == (3, 4, 2)
-    assert np.array_equal(maps.moved(2).probability[0], maps.moved(2).entropy)
     assert np.array_equal(maps.slice(1, 2).entropy, maps.entropy[:, 2])
-    joined = Maps.concatenate([maps.slice(0, 0), maps.slice(0, 1)])
-    assert joined.entropy.shape == (6, 4)
+    for axis in range(3):
+        whole = Maps.empty(2, np.moveaxis(maps.entropy, 0, axis).shape, confidence=False)
+        for first, last in ((0, 1), (1, 2)):
+            part = Maps(maps.probability[:, first:last], *[maps.entropy[first:last]] * 2, None)
+            whole.write(axis, first, part)
+        assert np.array_equal(np.moveaxis(whole.entropy, axis, 0), maps.entropy)
+        assert np.array_equal(np.moveaxis(whole.probability, axis + 1, 1), maps.probability)
 
 
 @pytest.mark.parametrize("shape", [(10, 12, 8), (5, 6, 4), (20, 24, 16), (7, 3, 30)])
@@ -241,3 +247,79 @@ def test_moved_views_are_averaged_where_they_saw_the_voxel():
     assert np.allclose(found[1:, :, 1], 0.5)
     assert np.allclose(found[:, :, 2:], 0)
     assert np.allclose(found[0, :, 1], 0), "the first row was never seen by the moved view"
+
+
+def slow_native(maps: Maps, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """All classes at once, as one would write it down."""
+    probability = np.stack([resample(part, shape) for part in maps.probability])
+    probability /= np.maximum(probability.sum(0, keepdims=True), 1e-6)
+    return probability.argmax(0).astype(np.uint8), probability.astype(np.float16)
+
+
+@pytest.mark.parametrize("shape", [(10, 12, 8), (7, 15, 8)])
+@pytest.mark.parametrize("classes", [2, 3, 40])
+def test_class_by_class_is_bit_for_bit_all_at_once(shape, classes):
+    rng = np.random.default_rng(classes)
+    probability = rng.random((classes, 10, 12, 8), np.float32)
+    probability[:, 0] = 0
+    probability[:, 1] = 1 / classes
+    zero = np.zeros((10, 12, 8), np.float32)
+    found = to_native(Maps(probability, zero, zero, None), shape, INFO)
+    labels, expected = slow_native(Maps(probability, zero, zero, None), shape)
+    assert np.array_equal(found.labels, labels)
+    assert np.array_equal(found.probability, expected)
+
+
+def counting(judge: Predictor) -> tuple[Predictor, list[int]]:
+    """The predictor, and how many windows each of its passes held."""
+    windows: list[int] = []
+
+    def counted(x):
+        windows.append(len(x))
+        return judge.members(x)
+
+    return replace(judge, members=counted), windows
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (8, 14, 13), (31, 9, 7)])
+@pytest.mark.parametrize("plane", [None, 0, 1, 2])
+def test_how_many_windows_there_are_is_known_before(axis, shape, plane):
+    judge, windows = counting(predictor(axis, Middle()))
+    if plane is None:
+        judge.volume(image(0, shape), Control())
+        expected = count(shape, judge.patch, axis)
+    else:
+        wanted = [(plane, shape[plane] // 2)]
+        judge.planes(image(0, shape), wanted, Control())
+        expected = judge.windows(shape, wanted)
+    assert sum(windows) == expected
+
+
+@pytest.mark.parametrize("wanted", [[(0, 20)], [(2, 3), (2, 30)], [(0, 0), (2, 39), (1, 7)]])
+def test_a_few_slices_of_a_large_volume_cost_a_part_of_it(axis, wanted):
+    """Only the windows around them are predicted, and say what those of the volume would."""
+    volume = image(0, (40, 40, 40))
+    judge, windows = counting(predictor(axis, Middle()))
+    whole = judge.volume(volume, Control())
+    all_windows, windows[:] = sum(windows), []
+    found = judge.planes(volume, wanted, Control())
+    assert sum(windows) <= 0.7 * all_windows
+    for (plane, index), maps in zip(wanted, found, strict=True):
+        cut = whole.slice(plane, index)
+        assert np.allclose(maps.probability, cut.probability, atol=1e-5)
+        assert np.allclose(maps.confidence, cut.confidence, atol=1e-5)
+
+
+def test_seconds_are_those_of_a_window_times_their_number(axis, monkeypatch):
+    judge = predictor(axis)
+    monkeypatch.setattr(Predictor, "window_seconds", lambda self: 0.5)
+    shape = (20, 21, 22)
+    assert judge.seconds(shape) == 0.5 * count(shape, judge.patch, axis)
+    pair = Pair(**vars(judge), other=judge, trust=0.5)
+    assert pair.seconds(shape) == 2 * judge.seconds(shape)
+
+
+def test_timing_a_window_takes_two(axis):
+    judge, windows = counting(predictor(axis))
+    assert judge.window_seconds() > 0
+    assert windows == [1, 1]

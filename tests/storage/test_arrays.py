@@ -18,6 +18,7 @@ from sslseg.storage.arrays import (
     load_scores,
     save_prediction,
     seal,
+    shrink_predictions,
     unseal,
     write_atomic,
 )
@@ -272,3 +273,37 @@ def test_with_damaged_checkpoints_only_nothing_is_pretended(tmp_path: Path) -> N
     path.write_bytes(b"")
     with pytest.raises(SslsegError, match="only damaged checkpoints"):
         checkpoints.latest(tmp_path)
+
+
+def test_a_prediction_without_its_largest_array(tmp_path: Path) -> None:
+    written = prediction()
+    folder = save_prediction(tmp_path, written, SCORES)
+    read = load_prediction(folder, probability=False)
+    assert read.probability.shape == (0, *SHAPE)
+    assert np.array_equal(read.labels, written.labels)
+    (folder / "probability.npy").unlink()
+    load_prediction(folder, probability=False)
+    with pytest.raises(SslsegError, match=r"probability\.npy"):
+        load_prediction(folder)
+
+
+def test_only_the_newest_version_holds_the_largest_array(tmp_path: Path) -> None:
+    old, new = (
+        save_prediction(tmp_path, prediction(version, float(number)), SCORES)
+        for number, version in enumerate(["a", "b"])
+    )
+    assert load_prediction(new).probability.shape == (2, *SHAPE)
+    assert not (old / "probability.npy").exists()
+    assert np.array_equal(load_prediction(old, probability=False).labels, prediction().labels)
+
+
+def test_shrunk_predictions_still_say_what_to_label_next(tmp_path: Path) -> None:
+    for number, version in enumerate(["a", "b"]):
+        folder = save_prediction(tmp_path, prediction(version, float(number)), SCORES)
+    shrink_predictions(tmp_path)
+    assert [path.name for path in (tmp_path / "predictions" / "head").iterdir()] == ["b"]
+    assert latest_prediction(tmp_path, "head") == folder
+    assert load_info(folder) == prediction("b", 1.0).info
+    assert np.array_equal(load_array(folder, "labels"), prediction().labels)
+    assert np.array_equal(load_scores(folder)["axial"], SCORES["axial"])
+    assert len(list(folder.iterdir())) == 3

@@ -25,7 +25,7 @@ from sslseg.data.project import HeldOutSlice
 from sslseg.data.sampling import TrainingCase
 from sslseg.inference.predictor import Predictor
 from sslseg.training.critic import auc, judge
-from sslseg.training.validation import critic_health, measured, slice_dice
+from sslseg.training.validation import critic_health, measured, slice_dice, windows
 
 
 @pytest.mark.parametrize(
@@ -171,3 +171,14 @@ def test_without_a_critic_its_health_says_so():
     health = critic_health(trainer.predictor(), tiny_sampler(tiny_plan(2)), 3, held_out=True)
     assert health.words == "No discriminator was trained."
     assert trainer.predictor().volume(image(), Control()).confidence is None
+
+
+def test_of_slices_that_cost_too_much_fewer_are_measured_even_none():
+    """Boxes of 8 x 8 x 6 in a volume of 8 x 40 x 6: each coronal slice has a window of its own."""
+    volume = np.zeros((8, 40, 6), np.float16)
+    slices = [held(np.zeros((8, 6)), volume, CORONAL, index) for index in range(0, 40, 10)]
+    judge = painter(volume)
+    assert windows(judge, slices) == 4
+    assert [len(measured(slices, judge, most)) for most in (0.5, 1, 3.9, 4)] == [0, 1, 3, 4]
+    one, three = ({each.index for each in measured(slices, judge, most)} for most in (1, 3))
+    assert one < three

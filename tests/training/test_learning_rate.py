@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from engine_worlds import CPU, make_method, tiny_plan, tiny_sampler, tiny_trainer
 
+from sslseg.losses.ramps import poly
 from sslseg.methods.shared import CriticParams, TrainingParams
 from sslseg.training.trainer import CALMEST, LOOKS, WARM_UP_STEPS, Trainer
 
@@ -45,3 +46,25 @@ def test_critics_slow_down_only_if_asked_to(decay, share):
     trainer.step(tiny_sampler(trainer.plan), 0.5)
     for optimiser in (trainer.critics_optimiser, trainer.critic.optimiser):
         assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([2e-3 * share])
+
+
+@pytest.mark.parametrize("steps", [200, 700, 5000])
+def test_a_run_of_many_steps_warms_up_over_twenty(steps):
+    """Bit for bit as if its length did not matter."""
+    trainer = tiny_trainer("supervised")
+    for step in range(40):
+        trainer.step_count = step
+        warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+        expected = trainer.plan.learning_rate * poly(step / steps) * warm
+        assert trainer._set_learning_rate(step / steps, 1.0) == expected
+
+
+def test_a_run_of_few_steps_is_not_over_before_it_is_warm():
+    """15 steps, as of a CT in a minute on a CPU: warm after a seventh of them."""
+    trainer = tiny_trainer("supervised")
+    rates = []
+    for step in range(15):
+        trainer.step_count = step
+        rates.append(trainer._set_learning_rate(step / 15, 1.0) / poly(step / 15))
+    assert rates[0] == pytest.approx(trainer.plan.learning_rate / WARM_UP_STEPS)
+    assert rates[3:] == pytest.approx([trainer.plan.learning_rate] * 12)

@@ -418,3 +418,70 @@ def test_slow_validations_leave_the_time_to_training(make_job, clock):
     list(train(replace(job, validate=validate), Control()))
     # the first, one at most in each 200 s after it, one before the join, the last
     assert 3 <= len(seconds) <= 4
+
+
+def test_a_preview_longer_than_the_run_is_never_begun(make_job, clock):
+    begun = []
+
+    def endless():
+        begun.append(clock.now)
+        clock.now += 3600
+        return PREDICTED
+
+    job = replace(make_job(minutes=2, seconds=1.0, preview=endless), preview_seconds=lambda: 3600.0)
+    events = list(train(job, Control()))
+    assert begun == []
+    assert job.trainer.step_count == 120, "all of the time was for training"
+    assert end(events).reason is FinishReason.COMPLETED
+
+
+@pytest.mark.parametrize(("minutes", "shown"), [(1, False), (4, True)])
+def test_a_preview_is_measured_by_the_run(make_job, clock, minutes, shown):
+    """20 s are a third of a minute, but little of four."""
+
+    def slow():
+        clock.now += 20
+        return PREDICTED
+
+    job = make_job(minutes=minutes, seconds=1.0, preview=slow)
+    events = list(train(replace(job, preview_seconds=lambda: 20.0), Control()))
+    assert ("PredictionReady" in kinds(events)) is shown
+
+
+def test_a_smaller_case_on_the_screen_is_shown_again(make_job, clock):
+    sizes = {"large": 3600.0, "small": 0.5}
+    shown = []
+
+    def case():
+        return "large" if clock.now < 1060 else "small"
+
+    def preview():
+        shown.append(case())
+        return PREDICTED
+
+    job = make_job(minutes=2, seconds=1.0, preview=preview)
+    list(train(replace(job, preview_seconds=lambda: sizes[case()]), Control()))
+    assert set(shown) == {"small"}
+
+
+@pytest.mark.parametrize("steps", [None, 1000])
+def test_a_preview_is_measured_by_the_expected_length_of_fixed_steps(make_job, steps):
+    """1000 steps of a second each have time for a preview of a minute; 2 minutes have not."""
+    job = make_job(steps=steps, minutes=None if steps else 2, seconds=1.0)
+    job = replace(job, preview=lambda: PREDICTED, preview_seconds=lambda: 60.0)
+    assert ("PredictionReady" in kinds(train(job, Control()))) is bool(steps)
+
+
+def test_a_slow_validation_waits_for_its_share_of_the_run(make_job, clock):
+    """12 s of 4 minutes: at 120 s the first one is within the tenth, and the join has its own."""
+    begun = []
+
+    def validate():
+        begun.append(clock.now - 1000)
+        clock.now += 12.0
+        return [VALIDATED]
+
+    job = replace(make_job(minutes=4, seconds=1.0), validate=validate)
+    list(train(replace(job, validation_seconds=lambda: 12.0), Control()))
+    assert begun[0] >= 119
+    assert len([second for second in begun if second < 230]) <= 2

@@ -146,6 +146,19 @@ def test_width_batch_and_rates_as_asked():
     assert plan.context == 3, "context is odd"
 
 
+MEASURED = {"axis": 1, "context": 5, "patch": (36, 40), "labelled": 25, "unlabelled": 25}
+"""The plan behind the figures of docs/benchmarks.md: 12 coronal slices of 110 hippocampi."""
+
+
+def test_the_plan_that_was_measured_stays():
+    plan = plan_for(cases((35, 50, 37), (1, 1, 1), 110), covered(coronal=12))
+    assert {name: getattr(plan, name) for name in MEASURED} == MEASURED
+    assert (plan.learning_rate, plan.weight_decay) == (6e-3, 1e-2)
+    assert (plan.shifts, plan.spacing, plan.islands) == ((0, 2, 3, 5), (None, None, None), False)
+    assert plan.network.channels == (32, 64, 128, 256)
+    assert plan.network.strides == ((2, 2), (2, 2), (1, 2))
+
+
 def test_one_large_volume_does_not_pad_all_others():
     usual = cases((35, 50, 37), (1, 1, 1), 5)
     alone = plan_for(usual, covered(coronal=12))

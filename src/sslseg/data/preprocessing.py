@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from sslseg.core.events import Progress
 from sslseg.core.geometry import Array
 from sslseg.core.volume import CaseRecord, Volume
 from sslseg.storage.arrays import sha256, write_atomic
+from sslseg.storage.handles import EXHAUSTED, allow_open_files
 from sslseg.storage.images import fingerprint, read_volume
 from sslseg.storage.store import ProjectStore
 
@@ -29,6 +32,9 @@ VERSION = 1
 
 CLIP = (0.5, 99.5)
 AIR_HU = -500.0
+
+TELL_SECONDS = 0.5
+SETTLED_SECONDS = 3.0
 
 Spacing = tuple[float | None, float | None, float | None]
 """Target voxel size in mm along RAS axes; None keeps the case's own."""
@@ -161,7 +167,7 @@ def _read_unchanged(store: ProjectStore, record: CaseRecord) -> Volume:
 def prepare_all(
     store: ProjectStore, records: Sequence[CaseRecord], spacing: Spacing, control: Control
 ) -> Iterator[Progress]:
-    """Fill the cache, reporting each case; stops between cases.
+    """Fill the cache, reporting each case, and read through what is there; stops between cases.
 
     Raises
     ------
@@ -170,11 +176,28 @@ def prepare_all(
     SslsegError
         When a source vanished or cannot be read.
     """
+    allow_open_files(len(records))
     missing = [r for r in records if not cache_file(store.path, r, spacing).exists()]
     for done, record in enumerate(missing):
         control.check()
         load_prepared(store, record, spacing)
         yield Progress(task="Preparing volumes", done=done + 1, total=len(missing))
+    made = {record.name for record in missing}
+    there = [record for record in records if record.name not in made]
+    yield from _checked(store, there, spacing, control)
+
+
+def _checked(
+    store: ProjectStore, records: Sequence[CaseRecord], spacing: Spacing, control: Control
+) -> Iterator[Progress]:
+    """Read each file through that this process has not read yet; say so where it takes a while."""
+    told = time.monotonic()
+    for done, record in enumerate(records):
+        control.check()
+        load_prepared(store, record, spacing)
+        if time.monotonic() - told > TELL_SECONDS:
+            told = time.monotonic()
+            yield Progress(task="Checking volumes", done=done + 1, total=len(records))
 
 
 def seal_file(path: Path) -> Path:
@@ -186,12 +209,36 @@ def _read_cached(path: Path, shape: Sequence[int]) -> Any:
     if not path.exists():
         return None
     try:
-        if seal_file(path).read_text(encoding="ascii") != sha256(path):
+        if not _is_sound(path):
             return None
         image = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError):
+    except (ValueError, OSError, EOFError) as error:
+        if isinstance(error, OSError) and error.errno in EXHAUSTED:
+            raise SslsegError(
+                f"'{error.strerror}' while reading {path}",
+                "a system that lets a program hold a file open for each volume",
+                "Raise the limit of open files (ulimit -n), or close other programs.",
+            ) from error
         return None
     return image if image.shape == tuple(shape) and image.dtype == np.float16 else None
+
+
+def _is_sound(path: Path) -> bool:
+    """Tell whether a cached array holds the bytes that were written.
+
+    A file is read through once in a process, and again when its size or time differs. A time just
+    past proves nothing: some clocks of files tick once in two seconds.
+    """
+    facts = path.stat()
+    told = seal_file(path).read_text(encoding="ascii")
+    if time.time() - facts.st_mtime < SETTLED_SECONDS:
+        return sha256(path) == told
+    return _is_as_told(path, told, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=10_000)
+def _is_as_told(path: Path, told: str, _size: int, _changed: int) -> bool:
+    return sha256(path) == told
 
 
 def _write_cached(path: Path, image: npt.NDArray[np.float16]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -25,6 +27,22 @@ class HeldOutSlice:
     plane: Plane
     index: int
     truth: Target
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Kept(Generic[T]):
+    """What was made for each case, until it would come out differently."""
+
+    _made: dict[str, tuple[object, T]] = field(default_factory=dict)
+
+    def get(self, case: str, follows_from: object, make: Callable[[], T]) -> T:
+        """Return what is there for the case, made anew where `follows_from` differs from then."""
+        if case not in self._made or self._made[case][0] != follows_from:
+            self._made[case] = follows_from, make()
+        return self._made[case][1]
 
 
 class ProjectData:
@@ -67,6 +85,8 @@ class ProjectData:
             record.name: load_prepared(store, record, spacing).image for record in store.cases()
         }
         self.revision = -1
+        self._cases: Kept[TrainingCase] = Kept()
+        self._held: Kept[list[HeldOutSlice]] = Kept()
 
     def changed(self) -> bool:
         """Tell whether strokes were saved since the last `sampler`."""
@@ -86,10 +106,7 @@ class ProjectData:
     def annotated_sampler(self, plan: PatchPlan, seed: int) -> Sampler:
         """Return what `sampler` would, leaving the answer of `changed` as it is."""
         records = self._records()
-        cases = [
-            TrainingCase(name, image, self._training(name, records[name]))
-            for name, image in self.images.items()
-        ]
+        cases = [self._case(name, records[name]) for name in self.images]
         taught = sum(
             record.state is not SliceState.NONE and not (self._hold_out and record.validation)
             for each in records.values()
@@ -116,18 +133,34 @@ class ProjectData:
         return [
             found
             for name, records in self._records().items()
-            for found in self._held_out_of(name, held_out(records))
+            for found in self._held.get(
+                name, _newest(records), partial(self._held_out_of, name, held_out(records))
+            )
         ]
 
     def validation_sampler(self, plan: PatchPlan, seed: int) -> Sampler | None:
         """Return a sampler over the held-out slices alone; None without any."""
-        chosen: dict[str, Target] = {}
-        for name, records in self._records().items():
-            if self._hold_out and held_out(records):
-                truth = self._known(validation_target(self._store.annotation(name), records))
-                chosen[name] = resample_target(truth, self.images[name].shape)
-        cases = [TrainingCase(name, self.images[name], target) for name, target in chosen.items()]
+        cases = [
+            self._validation(name, records)
+            for name, records in self._records().items()
+            if self._hold_out and held_out(records)
+        ]
         return Sampler(cases, plan, seed) if cases else None
+
+    def _case(self, name: str, records: list[SliceRecord]) -> TrainingCase:
+        """Return a case to learn from: the same one until something on it changes."""
+        hidden = self._hold_out and any(record.validation for record in records)
+        return self._cases.get(
+            name,
+            (_newest(records), hidden),
+            lambda: TrainingCase(name, self.images[name], self._training(name, records)),
+        )
+
+    def _validation(self, name: str, records: list[SliceRecord]) -> TrainingCase:
+        """Return a case with its held-out slices alone: rarely asked for, so not kept."""
+        truth = self._known(validation_target(self._store.annotation(name), records))
+        image = self.images[name]
+        return TrainingCase(name, image, resample_target(truth, image.shape))
 
     def _training(self, name: str, records: list[SliceRecord]) -> Target | None:
         if not any(record.state is not SliceState.NONE for record in records):
@@ -146,12 +179,14 @@ class ProjectData:
         case = self._store.case(name)
         shape = grid_shape(case, self._spacing)
         prepared = TrainingCase(name, self.images[name], None)
+        annotation = self._store.annotation(name)
         found = []
         for record in records:
-            truth = self._known(validation_target(self._store.annotation(name), [record]))
+            truth = self._known(validation_target(annotation, [record]))
             plane = record.key.plane
             index = grid_index(record.key.index, case.geometry.shape[plane.axis], shape[plane.axis])
-            on_grid = take_slice(resample_target(truth, shape), plane, index)
+            # a copy, since a view would keep the whole volume
+            on_grid = take_slice(resample_target(truth, shape), plane, index).copy()
             if np.any(on_grid != IGNORE):
                 found.append(HeldOutSlice(prepared, plane, index, on_grid))
         return found
@@ -163,6 +198,11 @@ class ProjectData:
             if record.key.case in self.images:
                 by_case[record.key.case].append(record)
         return by_case
+
+
+def _newest(records: Sequence[SliceRecord]) -> int:
+    """Return the newest revision of a case, 0 before the first."""
+    return max((record.revision for record in records), default=0)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,36 @@ class PatchPlan:
 
 
 @dataclass(frozen=True)
+class Voxels:
+    """Some voxels of a volume, each in four bytes: on a CT they are many.
+
+    Parameters
+    ----------
+    flat : ndarray of int
+        ``(N,)`` places in the flattened volume.
+    shape : tuple of int
+        ``(X, Y, Z)``.
+    """
+
+    flat: npt.NDArray[np.integer]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def where(cls, mask: npt.NDArray[np.bool_]) -> Voxels:
+        """Return those where ``(X, Y, Z)`` is true, in the order of the array."""
+        flat = np.flatnonzero(mask)
+        return cls(flat.astype(_smallest(mask.size)), mask.shape)
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.flat)
+
+    def __getitem__(self, row: int | np.integer) -> npt.NDArray[np.intp]:
+        """Return ``(x, y, z)`` of one of them."""
+        return np.array(np.unravel_index(int(self.flat[row]), self.shape))
+
+
+@dataclass(frozen=True)
 class TrainingCase:
     """One case on the training grid.
 
@@ -68,24 +98,33 @@ class TrainingCase:
     target: npt.NDArray[np.int16] | None
 
     @cached_property
-    def annotated(self) -> npt.NDArray[np.intp]:
-        """Indices ``(N, 3)`` of all annotated voxels."""
+    def annotated(self) -> Voxels:
+        """All annotated voxels."""
         if self.target is None:
-            return np.empty((0, 3), np.intp)
-        return np.argwhere(self.target != IGNORE)
+            return Voxels(np.empty(0, np.int32), self.image.shape)
+        return Voxels.where(self.target != IGNORE)
 
     @property
     def fewest_slices(self) -> int:
         """How many slices hold annotated voxels, along the axis where they are fewest."""
-        return min(len(np.unique(self.annotated[:, axis])) for axis in range(3))
+        if self.target is None:
+            return 0
+        known = self.target != IGNORE
+        return min(int(known.any(axis=plane).sum()) for plane in ((1, 2), (0, 2), (0, 1)))
 
     @cached_property
-    def by_class(self) -> dict[int, npt.NDArray[np.intp]]:
+    def by_class(self) -> dict[int, npt.NDArray[np.integer]]:
         """Rows of `annotated` of each class that occurs, background included."""
         if self.target is None:
             return {}
-        values = self.target[tuple(self.annotated.T)]
-        return {int(v): np.nonzero(values == v)[0] for v in np.unique(values)}
+        values = self.target.reshape(-1)[self.annotated.flat]
+        kind = _smallest(len(values))
+        return {int(v): np.flatnonzero(values == v).astype(kind) for v in np.unique(values)}
+
+
+def _smallest(count: int) -> type[np.integer]:
+    """Return the integers that can number so many."""
+    return np.int32 if count <= np.iinfo(np.int32).max else np.int64
 
 
 Item = tuple[npt.NDArray[np.float32], npt.NDArray[np.int16], Place]
@@ -162,7 +201,7 @@ class Sampler:
     def _around(self, rng: np.random.Generator, cases: Sequence[TrainingCase]) -> Item:
         """Draw an item of one of these annotated cases; it holds an annotated voxel."""
         case = cases[rng.integers(len(cases))]
-        rows: npt.NDArray[np.intp] | None = None
+        rows: npt.NDArray[np.integer] | None = None
         if rng.random() < CLASS_CENTRED:
             classes = sorted(case.by_class)
             rows = case.by_class[classes[rng.integers(len(classes))]]

@@ -42,9 +42,18 @@ class Maps:
         """Return the slice `index` of the first spatial axis."""
         return self.slice(0, index)
 
-    def moved(self, axis: int) -> Maps:
-        """Return the maps with the first spatial axis moved to `axis`."""
-        return self._each(lambda array: np.moveaxis(array, 0, axis))
+    def write(self, axis: int, first: int, slices: Maps) -> None:
+        """Take over slices from number `first` on across `axis`; theirs is the first spatial axis.
+
+        The arrays are filled in place: those of a large volume are never held twice.
+        """
+        for mine, theirs in zip(self._arrays(), slices._arrays(), strict=True):
+            np.moveaxis(mine, axis, 0)[first : first + len(theirs)] = theirs
+
+    def _arrays(self) -> list[Floats]:
+        """Return all arrays ``(*S)``, class by class."""
+        belief = [] if self.confidence is None else [self.confidence]
+        return [*self.probability, self.entropy, self.information, *belief]
 
     def _each(self, change: Callable[[Floats], Floats]) -> Maps:
         """Return the maps with `change` applied to each array ``(*S)``, class by class."""
@@ -56,16 +65,13 @@ class Maps:
         )
 
     @staticmethod
-    def concatenate(pieces: Sequence[Maps]) -> Maps:
-        """Join maps along the first spatial axis."""
-        if len(pieces) == 1:
-            return pieces[0]
-        beliefs = [piece.confidence for piece in pieces if piece.confidence is not None]
+    def empty(classes: int, shape: Sequence[int], *, confidence: bool) -> Maps:
+        """Return maps over voxels of `shape` that say nothing yet, for `write`."""
         return Maps(
-            np.concatenate([piece.probability for piece in pieces], axis=1),
-            np.concatenate([piece.entropy for piece in pieces]),
-            np.concatenate([piece.information for piece in pieces]),
-            np.concatenate(beliefs) if beliefs else None,
+            np.zeros((classes, *shape), np.float32),
+            np.zeros(shape, np.float32),
+            np.zeros(shape, np.float32),
+            np.zeros(shape, np.float32) if confidence else None,
         )
 
 

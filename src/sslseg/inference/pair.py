@@ -41,6 +41,10 @@ class Pair(Predictor):
         mine = super().volume(image, control, features)
         return blended(mine, self.other.volume(image, control), self.trust)
 
+    def seconds(self, shape: Sequence[int]) -> float:
+        """Return about how long `volume` takes: both networks look."""
+        return super().seconds(shape) + self.other.seconds(shape)
+
     def planes(
         self,
         image: npt.NDArray[np.float16],

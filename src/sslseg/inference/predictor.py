@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,9 +17,9 @@ from sslseg.core.control import Control
 from sslseg.data.slabs import slab
 from sslseg.inference.features import SliceFeatures
 from sslseg.inference.maps import Maps, maps_of
+from sslseg.inference.windows import OVERLAP, count, layer, reach
 from sslseg.networks.factory import memory_format
 
-OVERLAP = 0.25
 WINDOWS_AT_ONCE = 24 * 48 * 48 * 9
 """Input values in one forward pass; larger windows go one by one."""
 
@@ -79,14 +80,13 @@ class Predictor:
         if self.axis is None:
             whole = torch.from_numpy(np.asarray(image, np.float32))[None, None]
             return self._maps(self._slide(whole, control, features)[:, 0])
-        count = image.shape[self.axis]
-        per_slice = image.size // count * self.context
-        chunk = max(1, SLABS_AT_ONCE // per_slice)
-        pieces = [
-            self._slices(image, list(range(first, min(first + chunk, count))), control, features)
-            for first in range(0, count, chunk)
-        ]
-        return Maps.concatenate(pieces).moved(self.axis)
+        maps = Maps.empty(self.classes, image.shape, confidence=self.critic is not None)
+        slices = image.shape[self.axis]
+        chunk = max(1, SLABS_AT_ONCE // (image.size // slices * self.context))
+        for first in range(0, slices, chunk):
+            indices = list(range(first, min(first + chunk, slices)))
+            maps.write(self.axis, first, self._slices(image, indices, control, features))
+        return maps
 
     def volume_and_features(
         self, image: npt.NDArray[np.float16], control: Control
@@ -95,6 +95,26 @@ class Predictor:
         features = SliceFeatures(self.encoders, self.axis, image.shape)
         with features.watching():
             return self.volume(image, control, features), features
+
+    def windows(self, shape: Sequence[int], wanted: Sequence[tuple[int, int]]) -> int:
+        """Return how many windows `planes` predicts for some slices of a case of `shape`."""
+        whole = count(shape, self.patch, self.axis)
+        return min(whole, sum(self._windows_around(shape, *each) for each in wanted))
+
+    def window_seconds(self) -> float:
+        """Return how long one window takes here and now: an empty one is timed, after another."""
+        empty = torch.zeros((1, self.context, *self.patch))
+        seconds = []
+        with torch.inference_mode():
+            for _ in range(2):
+                began = time.perf_counter()
+                self._window(empty.to(self.device)).cpu()
+                seconds.append(time.perf_counter() - began)
+        return min(seconds)
+
+    def seconds(self, shape: Sequence[int]) -> float:
+        """Return about how long `volume` takes over a case of `shape`; some windows are timed."""
+        return count(shape, self.patch, self.axis) * self.window_seconds()
 
     def planes(
         self,
@@ -109,8 +129,9 @@ class Predictor:
         image : ndarray of float16
             ``(X, Y, Z)``.
         wanted : sequence of (int, int)
-            Axis and number of each slice. A network of slices reads those of its axis alone, one of
-            boxes a single slice's box alone; for anything else the volume is predicted, once.
+            Axis and number of each slice. Where that is less work than the whole volume, a slice
+            of the network's own axis is predicted alone, and another one from the layer of windows
+            around it.
 
         Raises
         ------
@@ -122,20 +143,27 @@ class Predictor:
         if all(axis == self.axis for axis, _ in wanted):
             together = self._slices(image, [index for _, index in wanted], control)
             return [together.at(row) for row in range(len(wanted))]
-        if self.axis is None and len(wanted) == 1:
-            return [self._box_around(image, *wanted[0], control)]
-        whole = self.volume(image, control)
-        return [whole.slice(axis, index) for axis, index in wanted]
+        whole = count(image.shape, self.patch, self.axis)
+        if sum(self._windows_around(image.shape, *each) for each in wanted) < whole:
+            return [self._alone(image, *each, control) for each in wanted]
+        maps = self.volume(image, control)
+        return [maps.slice(axis, index) for axis, index in wanted]
 
-    def _box_around(
+    def _windows_around(self, shape: Sequence[int], axis: int, index: int) -> int:
+        """Return how many windows a slice takes that is predicted alone."""
+        if axis == self.axis:
+            return count(shape, self.patch, self.axis) // shape[axis]
+        box = layer(shape, axis, index, reach(self.patch, self.axis, axis))
+        return count([side.stop - side.start for side in box], self.patch, self.axis)
+
+    def _alone(
         self, image: npt.NDArray[np.float16], axis: int, index: int, control: Control
     ) -> Maps:
-        """Return the maps of a slice from one layer of windows around it."""
-        reach = self.patch[axis]
-        start = min(max(0, index - reach // 2), max(0, image.shape[axis] - reach))
-        window: list[slice] = [slice(None)] * 3
-        window[axis] = slice(start, start + reach)
-        return self.volume(image[tuple(window)], control).slice(axis, index - start)
+        """Return the maps of a slice: its own, or from one layer of windows around it."""
+        if axis == self.axis:
+            return self._slices(image, [index], control).at(0)
+        box = layer(image.shape, axis, index, reach(self.patch, self.axis, axis))
+        return self.volume(image[box], control).slice(axis, index - box[axis].start)
 
     def _maps(self, stacked: Tensor) -> Maps:
         return maps_of(stacked, self.classes, self.critic is not None)

@@ -109,6 +109,8 @@ class Round(BaseModel):
     annotation_seconds, drawn_mm, accepted
         Of the annotator in this round, after `sslseg.simulate.effort`; slices whose prediction
         was accepted and mended.
+    instead : str
+        The strategy that chose where the arm's own could not, "" where it could.
     run, steps, device, train_seconds
         The training of this round.
     cases : mapping
@@ -124,6 +126,7 @@ class Round(BaseModel):
     annotation_seconds: float
     drawn_mm: float
     accepted: int
+    instead: str = ""
     run: str
     steps: int
     device: str

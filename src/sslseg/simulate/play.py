@@ -138,6 +138,7 @@ def _outcome(rounds: Sequence[Round]) -> dict[str, Any]:
             "labelled": [key.model_dump(mode="json") for key in one.slices],
             "drawn_mm": one.drawn_mm,
             "accepted": one.accepted,
+            **({"instead": one.instead} if one.instead else {}),
             "train_seconds": one.train_seconds,
         }
         for one, spent in zip(rounds, minutes, strict=True)

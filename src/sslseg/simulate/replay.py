@@ -9,7 +9,7 @@ killed ends like one that was not.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -29,16 +29,21 @@ from sslseg.simulate.arms import Arm, Dice, Round, averaged, curve, digest
 from sslseg.simulate.draws import derived
 from sslseg.simulate.effort import effort
 from sslseg.simulate.world import World, make_project
-from sslseg.storage.arrays import latest_prediction, load_array, load_info
+from sslseg.storage.arrays import latest_prediction, load_array, load_info, shrink_predictions
 from sslseg.storage.schema import DATABASE
 from sslseg.storage.store import ProjectStore
+from sslseg.suggest.strategies import strategy_named
 from sslseg.terminal import Summary
 
 AUTHOR = "simulated annotator"
+DOUBT, UNCERTAINTY = "doubt", "uncertainty"
 
 
 class Choice(BaseModel):
-    """A slice to be labelled, and the effort of it with the prediction that was there then."""
+    """A slice to be labelled, and the effort of it with the prediction that was there then.
+
+    `instead` is the strategy that chose it where the arm's own could not, else "".
+    """
 
     model_config = ConfigDict(frozen=True)
     key: SliceKey
@@ -46,6 +51,7 @@ class Choice(BaseModel):
     seconds: float
     drawn_mm: float
     accepted: bool
+    instead: str = ""
 
 
 _CHOICES = TypeAdapter(list[Choice])
@@ -122,6 +128,7 @@ class Replay:
         self._session.close()
         if self.complete:
             shutil.rmtree(self.folder / "cache", ignore_errors=True)
+            shrink_predictions(self.folder)
 
     def next_round(self, control: Control) -> Iterator[Event]:
         """Play one more round; the events are those of its training and predictions.
@@ -155,6 +162,7 @@ class Replay:
             annotation_seconds=round(sum(choice.seconds for choice in choices), 1),
             drawn_mm=round(sum(choice.drawn_mm for choice in choices), 1),
             accepted=sum(choice.accepted for choice in choices),
+            instead=next((choice.instead for choice in choices), ""),
             run=facts["run"],
             steps=facts["steps"],
             device=facts["device"],
@@ -173,12 +181,27 @@ class Replay:
         if written is not None:
             return _CHOICES.validate_python(written)
         count, seed = self.arm.request.slices, derived(self.arm.seed, number, "suggestions")
-        found = self._session.suggest(count, self.arm.strategy, seed)
-        choices = [self._weighed(suggestion) for suggestion in found]
+        found, instead = self._suggested(count, seed)
+        choices = [self._weighed(suggestion, instead) for suggestion in found]
         store.set_setting(setting, _CHOICES.dump_python(choices, mode="json"))
         return choices
 
-    def _weighed(self, found: Suggestion) -> Choice:
+    def _suggested(self, count: int, seed: int) -> tuple[Sequence[Suggestion], str]:
+        """Return the slices to label, and which strategy chose them where not the arm's own.
+
+        Whether a discriminator is healthy shows in the middle of a simulation only: what "doubt"
+        cannot choose then, "uncertainty" does, as a user would go on. All other arms are played.
+        """
+        strategy = self.arm.strategy
+        try:
+            return self._session.suggest(count, strategy, seed), ""
+        except SslsegError:
+            if strategy_named(strategy).base != DOUBT:
+                raise
+        instead = strategy.replace(DOUBT, UNCERTAINTY, 1)
+        return self._session.suggest(count, instead, seed), instead
+
+    def _weighed(self, found: Suggestion, instead: str) -> Choice:
         truth = take_slice(self._world.truth(found.case), found.plane, found.slice)
         folder = latest_prediction(self.folder, found.case)
         said = (
@@ -193,6 +216,7 @@ class Replay:
             seconds=spent.seconds,
             drawn_mm=spent.drawn_mm,
             accepted=spent.accepted,
+            instead=instead,
         )
 
     def _draw(self, choices: list[Choice]) -> None:

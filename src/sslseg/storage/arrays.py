@@ -135,6 +135,8 @@ def unseal(data: bytes) -> dict[str, Any]:
 def save_prediction(project: Path, prediction: Prediction, scores: Mapping[str, Array]) -> Path:
     """Write a prediction and the scores of its slices; keep the newest two of the case.
 
+    The older one loses its probability, the largest array, as the window shows none.
+
     Parameters
     ----------
     project : Path
@@ -172,13 +174,24 @@ def save_prediction(project: Path, prediction: Prediction, scores: Mapping[str, 
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    for old in _versions(folder.parent)[_KEPT:]:
+    older = _versions(folder.parent)[1:]
+    for old in older[: _KEPT - 1]:
+        with suppress(OSError):  # half of a prediction, and nobody looks at it any more
+            (old / "probability.npy").unlink(missing_ok=True)
+    for old in older[_KEPT - 1 :]:
         shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
-def load_prediction(folder: Path) -> Prediction:
-    """Read a prediction and verify every byte of it.
+def load_prediction(folder: Path, *, probability: bool = True) -> Prediction:
+    """Read a prediction and verify every byte of what is read.
+
+    Parameters
+    ----------
+    folder : Path
+        As `save_prediction` returned it.
+    probability : bool
+        Whether to read the largest array; without it there are no classes, ``(0, X, Y, Z)``.
 
     Raises
     ------
@@ -186,9 +199,11 @@ def load_prediction(folder: Path) -> Prediction:
         If a file is missing or differs from what was written.
     """
     info, checks = _facts(folder)
+    labels = load_array(folder, "labels")
+    nothing = np.empty((0, *labels.shape), np.float16)
     return Prediction(
-        labels=load_array(folder, "labels"),
-        probability=load_array(folder, "probability"),
+        labels=labels,
+        probability=load_array(folder, "probability") if probability else nothing,
         uncertainty=load_array(folder, "uncertainty"),
         mutual_information=load_array(folder, "mutual_information"),
         confidence=load_array(folder, "confidence") if "confidence.npy" in checks else None,
@@ -210,6 +225,17 @@ def load_scores(folder: Path) -> dict[str, Array]:
     """Read and verify the slice scores of a prediction; SslsegError if damaged."""
     with _verified(folder, SCORES) as stored:
         return {name: stored[name] for name in stored.files}
+
+
+def shrink_predictions(project: Path) -> None:
+    """Throw away all but the newest labels and scores of every case: what suggestions need."""
+    for case in (project / "predictions").glob("*"):
+        for age, version in enumerate(_versions(case)):
+            for path in version.iterdir():
+                if age or path.name not in (FACTS, SCORES, "labels.npy"):
+                    path.unlink()
+            if age:
+                version.rmdir()
 
 
 def latest_prediction(project: Path, case: str) -> Path | None:

@@ -56,13 +56,13 @@ def slice_scores(
     crop = bounding_box(band)
     maps = _band_maps(prediction, band[crop], crop)
     unsure, labels = maps["uncertainty"], prediction.labels[crop]
-    classes = [unsure * member[crop] for member in prediction.probability[1:]]
+    classes = [_in_planes(unsure * member[crop]) for member in prediction.probability[1:]]
     scores: dict[str, npt.NDArray[Any]] = {}
     for plane in Plane:
         rows: dict[str, npt.NDArray[Any]] = {n: plane_sums(v, plane) for n, v in maps.items()}
         rows["boundary"] = outline_mm(labels, plane, spacing)
         none = np.zeros((labels.shape[plane.axis], 0), np.float32)
-        columns = [plane_sums(values, plane)[:, None] for values in classes]
+        columns = [sums[plane][:, None] for sums in classes]
         rows["classes"] = np.concatenate([none, *columns], axis=1)
         rows["box"] = _moved(heaviest_boxes(unsure, plane), plane, crop)
         length = prediction.labels.shape[plane.axis]
@@ -120,6 +120,11 @@ def plane_sums(values: npt.NDArray[Any], plane: Plane) -> Floats:
     """Return the sum of ``(X, Y, Z)`` over each slice of `plane`, ``(N,)`` float32."""
     others = tuple(axis for axis in range(3) if axis != plane.axis)
     return np.asarray(values.sum(axis=others, dtype=np.float32))
+
+
+def _in_planes(values: npt.NDArray[Any]) -> dict[Plane, Floats]:
+    """Return the sums over the slices of every plane; `values` may go then."""
+    return {plane: plane_sums(values, plane) for plane in Plane}
 
 
 def outline_mm(labels: npt.NDArray[Any], plane: Plane, spacing: Spacing) -> Floats:

@@ -31,7 +31,9 @@ REPORT_SECONDS = 0.1
 POLL_SECONDS = 0.5
 FIRST_CHECKPOINT_SECONDS, CHECKPOINT_SECONDS = 15.0, 60.0
 FIRST_PREVIEW_SECONDS = 6.0
-PREVIEW_SECONDS, PREVIEW_SHARE = 8.0, 0.05
+PREVIEW_SECONDS, PREVIEW_SHARE, LONGEST_PREVIEW = 8.0, 0.05, 0.1
+"""Shortest wait between previews; the most of the run's time that they may take together, and one
+alone. One that would take longer, as of a CT on a CPU, is left to the prediction after the run."""
 STEPS_BEFORE_PREVIEW, LONGEST_WAIT_SECONDS = 25, 12.0
 """A network that has hardly learnt shows a carpet of colours; but nobody waits for ever."""
 VALIDATIONS = 10
@@ -88,6 +90,8 @@ class Job:
         run learns from all; the Dice reported is of the model before.
     preview : callable
         Predicts the case on the screen; None when there is none.
+    preview_seconds, validation_seconds : callable
+        Return about how long each of them takes, before it begins.
     save : callable
         Writes a checkpoint and returns its path.
     conclude : callable
@@ -104,6 +108,8 @@ class Job:
     preview: Callable[[], PredictionReady | None]
     save: Callable[[], str]
     conclude: Callable[[], str]
+    preview_seconds: Callable[[], float] = lambda: 0.0
+    validation_seconds: Callable[[], float] = lambda: 0.0
 
 
 def train(job: Job, control: Control) -> Iterator[Event]:
@@ -199,7 +205,7 @@ def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, 
     """Yield the events of all steps; return why they ended."""
     data = job.data()
     sampler, joined = data.sampler(), False
-    pace, threads = _Pace(_validation_interval(job.schedule)), _threads(job)
+    pace, threads = _Pace(_validation_interval(job)), _threads(job)
     report: StepReport | None = None
     while True:
         fraction = job.schedule.fraction(job.trainer.step_count, clock.elapsed())
@@ -238,9 +244,7 @@ def _along_the_way(job: Job, clock: _Clock, pace: _Pace) -> Iterator[Event]:
         clock.done("validate")
     if _worth_seeing(job, clock) and clock.due("preview", pace.preview):
         began = time.monotonic()
-        shown = job.preview()
-        if shown is not None:
-            yield shown
+        yield from _preview(job, clock)
         pace.preview = max(PREVIEW_SECONDS, (time.monotonic() - began) / PREVIEW_SHARE)
         clock.done("preview")
     if clock.due("checkpoint", pace.checkpoint):
@@ -248,6 +252,16 @@ def _along_the_way(job: Job, clock: _Clock, pace: _Pace) -> Iterator[Event]:
         pace.checkpoint = CHECKPOINT_SECONDS
         clock.done("checkpoint")
         yield CheckpointSaved(run=job.started.run, step=job.trainer.step_count, path=path)
+
+
+def _preview(job: Job, clock: _Clock) -> Iterator[Event]:
+    """Show the case on the screen, unless that would eat up the run."""
+    elapsed = clock.elapsed()
+    whole = elapsed / max(job.schedule.fraction(job.trainer.step_count, elapsed), 1e-6)
+    if job.preview_seconds() <= LONGEST_PREVIEW * whole:
+        shown = job.preview()
+        if shown is not None:
+            yield shown
 
 
 def _worth_seeing(job: Job, clock: _Clock) -> bool:
@@ -262,11 +276,12 @@ def _threads(job: Job) -> Threads | None:
     return Threads(job.trainer.device.threads, torch.set_num_threads)
 
 
-def _validation_interval(schedule: Schedule) -> float:
-    """Ten times a run, but never more often than every few seconds."""
-    if schedule.minutes is None:
-        return 2 * VALIDATION_SECONDS
-    return max(VALIDATION_SECONDS, 60.0 * schedule.minutes / VALIDATIONS)
+def _validation_interval(job: Job) -> float:
+    """Ten times a run, not more often than every few seconds, nor than their share allows."""
+    share = job.validation_seconds() / VALIDATION_SHARE
+    if job.schedule.minutes is None:
+        return max(2 * VALIDATION_SECONDS, share)
+    return max(VALIDATION_SECONDS, 60.0 * job.schedule.minutes / VALIDATIONS, share)
 
 
 def _reported(job: Job, report: StepReport, clock: _Clock) -> StepReported:

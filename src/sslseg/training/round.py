@@ -34,13 +34,14 @@ from sslseg.methods.shared import TrainingParams
 from sslseg.storage.arrays import make_folder, write_atomic
 from sslseg.storage.store import ProjectStore
 from sslseg.training import model, pretrained
+from sslseg.training.costs import Costs
 from sslseg.training.device import Device, choose
 from sslseg.training.health import NO_CONFIDENCE, diversity, told
 from sslseg.training.loop import Job, Schedule
 from sslseg.training.planner import Plan, default_minutes, make_plan
 from sslseg.training.relay import relayed
 from sslseg.training.trainer import Trainer
-from sslseg.training.validation import critic_health, measured, slice_dice
+from sslseg.training.validation import critic_health, slice_dice
 
 NOTHING_BEFORE = "Starts anew: no earlier run of this method and shape."
 UNTIL_THEY_JOIN = "for the first {share:.0%} of the run to measure Dice on, then to learn from."
@@ -97,6 +98,7 @@ class Round:
     _pretrained: str = field(init=False, default="")
     _target_cases: set[str] | None = field(init=False, default=None)
     _annotated: int = field(init=False, default=0)
+    _costs: Costs = field(init=False, default_factory=lambda: Costs(None))
 
     def __post_init__(self) -> None:
         """Check the request and build the model; nothing is trained or written yet."""
@@ -136,6 +138,7 @@ class Round:
             words = (*words, NOTHING_HELD_OUT)
         words = (*words, *self._beginning())
         schedule, length = schedule_of(self.request, self.device)
+        self._costs = Costs(schedule.minutes)
         return Job(
             trainer=self.trainer,
             schedule=schedule,
@@ -155,6 +158,8 @@ class Round:
             preview=lambda: self.preview(self.trainer, self.facts()),
             save=self._save,
             conclude=self._conclude,
+            preview_seconds=self._preview_seconds,
+            validation_seconds=self._validation_seconds,
         )
 
     def facts(self) -> model.ModelFacts:
@@ -249,9 +254,22 @@ class Round:
         if self._joined:
             return []
         try:
-            return [*self._dice(measured(self._data.held_out())), *self._judge(self._data)]
+            held = self._costs.measured(self.trainer.predictor(), self._data.held_out())
+            return [*self._dice(held), *self._judge(self._data)]
         except Cancelled:
             return []
+
+    def _validation_seconds(self) -> float:
+        assert self._data is not None
+        return self._costs.validation(self.trainer.predictor(), self._data.held_out())
+
+    def _preview_seconds(self) -> float:
+        """Return how long a preview of the case on the screen takes; a baseline shows none."""
+        shown = None if self.baseline else self.control.shown
+        case = next((case for case in self.store.cases() if case.name == shown), None)
+        if case is None:
+            return 0.0
+        return self._costs.preview(self.trainer.predictor(), case, self.plan.spacing)
 
     def _dice(self, slices: list[HeldOutSlice]) -> list[Validated | CriticJudged]:
         if not slices:

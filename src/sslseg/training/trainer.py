@@ -35,7 +35,9 @@ from sslseg.training.tensors import (
 )
 
 CLIP_NORM = 12.0
-WARM_UP_STEPS = 20
+WARM_UP_STEPS, WARM_UP_SHARE = 20, 0.15
+"""The learning rate rises over so many steps, or over that share of a run of few steps."""
+
 BAD_STEPS_ALLOWED = 20
 
 LOOKS, CALMEST = 700.0, 0.1
@@ -280,7 +282,7 @@ class Trainer:
         return expected_steps * self.plan.labelled / max(1, sampler.slices)
 
     def _set_learning_rate(self, fraction: float, looks: float) -> float:
-        warm = min(1.0, (self.step_count + 1) / WARM_UP_STEPS)
+        warm = min(1.0, max((self.step_count + 1) / WARM_UP_STEPS, fraction / WARM_UP_SHARE))
         calm = min(1.0, max(CALMEST, LOOKS / max(looks, 1.0)))
         rate = self.plan.learning_rate * poly(fraction) * warm * calm
         for group in self.optimiser.param_groups:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
@@ -52,17 +53,32 @@ class SliceDice:
     without: tuple[float | None, ...]
 
 
-def measured(slices: Sequence[HeldOutSlice]) -> list[HeldOutSlice]:
+def measured(
+    slices: Sequence[HeldOutSlice], predictor: Predictor | None = None, most: float = math.inf
+) -> list[HeldOutSlice]:
     """Return, in their order, as many slices as can be measured without eating up the training.
 
-    Together up to `MOST_PIXELS`, but at least `FEWEST`. Lots decide, drawn from the names of the
-    slices: they are the same in each round, and slices that are labelled later displace few.
+    Together up to `MOST_PIXELS`, but at least `FEWEST`; and no more than `most` windows of the
+    predictor, even if that is none. Lots decide, drawn from the names of the slices: they are the
+    same in each round, and slices that are labelled later displace few.
     """
     drawn = sorted(slices, key=_lot)
     sizes = accumulate(held.truth.size for held in drawn)
-    count = max(FEWEST, sum(size <= MOST_PIXELS for size in sizes))
-    kept = {_lot(held) for held in drawn[:count]}
+    drawn = drawn[: max(FEWEST, sum(size <= MOST_PIXELS for size in sizes))]
+    while drawn and predictor is not None and windows(predictor, drawn) > most:
+        drawn.pop()
+    kept = {_lot(held) for held in drawn}
     return [held for held in slices if _lot(held) in kept]
+
+
+def windows(predictor: Predictor, slices: Sequence[HeldOutSlice]) -> int:
+    """Return how many windows are predicted to measure these slices."""
+    cases: dict[str, list[HeldOutSlice]] = {}
+    for held in slices:
+        cases.setdefault(held.case.name, []).append(held)
+    return sum(
+        predictor.windows(mine[0].case.image.shape, _places(mine)) for mine in cases.values()
+    )
 
 
 def _lot(held: HeldOutSlice) -> bytes:
@@ -94,8 +110,12 @@ def _predicted(
     predictor: Predictor, slices: Sequence[HeldOutSlice], control: Control
 ) -> list[Maps]:
     """Return the maps of slices of one case."""
-    wanted = [(held.plane.axis, held.index) for held in slices]
-    return predictor.planes(slices[0].case.image, wanted, control)
+    return predictor.planes(slices[0].case.image, _places(slices), control)
+
+
+def _places(slices: Sequence[HeldOutSlice]) -> list[tuple[int, int]]:
+    """Return axis and number of each slice."""
+    return [(held.plane.axis, held.index) for held in slices]
 
 
 def _overlaps(

@@ -1,0 +1,53 @@
+"""How long looking at a model takes, known before it begins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sslseg.core.volume import CaseRecord
+from sslseg.data.preprocessing import Spacing, grid_shape
+from sslseg.data.project import HeldOutSlice
+from sslseg.inference.predictor import Predictor
+from sslseg.training.loop import VALIDATION_SHARE
+from sslseg.training.validation import measured, windows
+
+WRITTEN = 4e6
+"""Voxels of all classes a second that become a prediction on disk, beside the networks' time."""
+
+
+@dataclass
+class Costs:
+    """What was found out about the previews and validations of one run.
+
+    Parameters
+    ----------
+    minutes : float or None
+        How long the run lasts; None where it counts steps, whose validations then never depend on
+        how fast the computer is.
+    """
+
+    minutes: float | None
+    _most_windows: float = field(init=False, default=math.inf)
+    _previews: dict[tuple[str, type[Predictor]], float] = field(init=False, default_factory=dict)
+
+    def preview(self, predictor: Predictor, case: CaseRecord, spacing: Spacing) -> float:
+        """Return about how many seconds a preview of the case takes; timed once for each kind."""
+        key = case.name, type(predictor)
+        if key not in self._previews:
+            written = predictor.classes * math.prod(case.geometry.shape) / WRITTEN
+            self._previews[key] = predictor.seconds(grid_shape(case, spacing)) + written
+        return self._previews[key]
+
+    def validation(self, predictor: Predictor, slices: Sequence[HeldOutSlice]) -> float:
+        """Return about how many seconds a validation takes, and see to it that it fits the run."""
+        if self.minutes is None or not slices:
+            return 0.0
+        each = predictor.window_seconds()
+        self._most_windows = VALIDATION_SHARE * 60 * self.minutes / each
+        return each * windows(predictor, self.measured(predictor, slices))
+
+    def measured(self, predictor: Predictor, slices: Sequence[HeldOutSlice]) -> list[HeldOutSlice]:
+        """Return the slices that a validation measures: the same ones all along a run."""
+        return measured(slices, predictor, self._most_windows)
