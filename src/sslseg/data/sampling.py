@@ -200,7 +200,7 @@ class Sampler:
 
     def _around(self, rng: np.random.Generator, cases: Sequence[TrainingCase]) -> Item:
         """Draw an item of one of these annotated cases; it holds an annotated voxel."""
-        case = cases[rng.integers(len(cases))]
+        case = cases[int(rng.integers(len(cases)))]
         rows: npt.NDArray[np.integer] | None = None
         if rng.random() < CLASS_CENTRED:
             classes = sorted(case.by_class)
@@ -209,7 +209,7 @@ class Sampler:
         return self._item(rng, case, case.annotated[pick])
 
     def _anywhere(self, rng: np.random.Generator, cases: Sequence[TrainingCase]) -> Item:
-        case = cases[rng.integers(len(cases))]
+        case = cases[int(rng.integers(len(cases)))]
         centre = np.array([rng.integers(side) for side in case.image.shape])
         return self._item(rng, case, centre)
 
