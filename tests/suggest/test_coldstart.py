@@ -8,7 +8,9 @@ from suggest_worlds import grid
 
 from sslseg.core.features import image_features
 from sslseg.core.geometry import Plane
-from sslseg.suggest.coldstart import position, spread_slices, typical_order
+from sslseg.suggest.coldstart import typical_order
+from sslseg.suggest.planes import main_plane
+from sslseg.suggest.spread import position, spread_slices
 
 
 def test_positions_fill_gaps_from_the_middle():
@@ -56,23 +58,34 @@ def test_order_of_few_cases(make_case, many):
     assert sorted(names(cases, 5)) == [str(n) for n in range(many)]
 
 
-def test_slices_take_planes_in_turn_and_stay_in_the_middle(make_case):
-    case = make_case(geometry=grid((101, 51, 11)))
-    found = list(islice(spread_slices([case], [0], 3, 0.2, 0.8), 6))
-    assert found == [
-        (0, Plane.SAGITTAL, 50),
-        (0, Plane.CORONAL, 25),
-        (0, Plane.AXIAL, 5),
-        (0, Plane.SAGITTAL, 35),
-        (0, Plane.CORONAL, 18),
-        (0, Plane.AXIAL, 3),
-    ]
+def test_slices_lie_in_one_plane_one_of_each_case_spread_over_all(make_case):
+    """101 slices from 10 to 90: the middle, then the quarters, whichever case they fall to."""
+    cases = [make_case(str(n), geometry=grid((51, 101, 51))) for n in range(3)]
+    found = list(islice(spread_slices(cases, [2, 0, 1], 0.1, 0.9), 4))
+    assert {plane for _, plane, _ in found} == {Plane.CORONAL}
+    assert [(number, index) for number, _, index in found[:3]] == [(2, 50), (0, 30), (1, 70)]
+    assert found[3][2] == 20
 
 
 def test_slices_run_out_without_repeating(make_case):
     case = make_case(geometry=grid((3, 4, 2)), annotated={Plane.AXIAL: (0,)})
-    found = list(spread_slices([case], [0], 3, 0.2, 0.8))
+    found = list(spread_slices([case], [0], 0.1, 0.9))
     assert len(found) == len(set(found)) == 3 + 4 + 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "annotated", "plane"),
+    [
+        ((35, 50, 36), (1, 1, 1), {}, Plane.CORONAL),  # most slices, so the smallest
+        ((512, 512, 300), (0.7, 0.7, 1.0), {}, Plane.AXIAL),  # the finest
+        ((40, 40, 12), (0.5, 0.5, 5.0), {}, Plane.AXIAL),
+        ((40, 300, 300), (3.0, 0.9, 0.9), {}, Plane.SAGITTAL),
+        ((35, 50, 36), (1, 1, 1), {Plane.AXIAL: (4, 9), Plane.SAGITTAL: (3,)}, Plane.AXIAL),
+    ],
+)
+def test_the_main_plane(make_case, shape, spacing, annotated, plane):
+    case = make_case(geometry=grid(shape, spacing), annotated=annotated)
+    assert main_plane([case, make_case("b", geometry=grid(shape, spacing))]) is plane
 
 
 def test_image_features_by_hand():

@@ -15,7 +15,7 @@ from sslseg.suggest import scores
 from sslseg.suggest.cost import drawing_seconds
 from sslseg.suggest.descriptors import look_features, shape_features
 from sslseg.suggest.novelty import AXES, Novelty, principal, standardised
-from sslseg.suggest.planes import USED_PLANE, crossing_lines, habit, orthogonal
+from sslseg.suggest.planes import OTHER_PLANE, crossing_lines, habit, orthogonal
 from sslseg.suggest.regions import heaviest_boxes
 from sslseg.suggest.strategies import at_first, strategy_named
 from sslseg.suggest.views import Table
@@ -127,9 +127,19 @@ def test_a_complementary_plane_is_preferred(make_case):
     }
     assert by_plane == {Plane.SAGITTAL: {2 / 3}, Plane.CORONAL: {1.0}, Plane.AXIAL: {0.5}}
     assert set(factors[table.case == 1]) == {1.0}
-    usual = habit(table, [some, bare])
-    assert set(usual[table.axis == 2]) == {USED_PLANE}
-    assert set(usual[table.axis == 0]) == {1.0}
+
+
+def test_habit_follows_how_much_each_plane_is_used(make_case):
+    """Four axial slices and one coronal one: 1, a quarter of the way up from a half, a half."""
+    axial = make_case("a", annotated={Plane.AXIAL: (3, 6, 9)})
+    mixed = make_case("b", annotated={Plane.AXIAL: (5,), Plane.CORONAL: (7,)})
+    table = Table.of([axial, mixed])
+    factors = habit(table, [axial, mixed])
+    by_plane = {plane: set(factors[table.axis == plane.axis]) for plane in Plane}
+    expected = {Plane.SAGITTAL: OTHER_PLANE, Plane.CORONAL: 0.625, Plane.AXIAL: 1.0}
+    assert by_plane == {plane: {factor} for plane, factor in expected.items()}
+    bare = make_case("c")
+    assert set(habit(Table.of([bare]), [bare])) == {1.0}
 
 
 # ---- noise ----

@@ -110,9 +110,9 @@ def test_cases_without_prediction_come_after_the_rest(make_case):
 
 def test_cold_start_without_any_model(make_case):
     cases = [make_case(str(n), scored=False) for n in range(5)]
-    found = rank(cases, 6, classes=NAMES)
-    assert len({s.case for s in found}) == 2
-    assert {s.plane for s in found} == set(Plane)
+    found = rank(cases, 5, classes=NAMES)
+    assert len({s.case for s in found}) == 5
+    assert len({s.plane for s in found}) == 1
     assert {s.reason for s in found} == {"a new case; nothing is labelled in this case yet"}
     assert [s.score for s in found] == sorted((s.score for s in found), reverse=True)
 
@@ -261,11 +261,12 @@ def test_adjacent_slices_only_when_nothing_else_is_left(make_case):
 
 def test_cold_start_says_what_the_images_are_like(make_case):
     cases = [make_case(n, scored=False, features=np.array([x])) for n, x in (("a", 0), ("b", 9))]
-    reasons = {s.case: s.reason.split(";")[0] for s in rank(cases, 6, classes=NAMES)}
-    assert reasons == {
-        "a": "a typical case to begin with",
-        "b": "unlike the cases labelled or listed so far",
-    }
+    reasons = [(s.case, s.reason.split(";")[0]) for s in rank(cases, 3, classes=NAMES)]
+    assert reasons == [
+        ("a", "a typical case to begin with"),
+        ("b", "unlike the cases labelled or listed so far"),
+        ("b", "a further view of this case"),
+    ]
 
 
 @pytest.mark.parametrize("strategy", ["auto", "uncertainty", "disagreement"])
@@ -323,7 +324,7 @@ def drawn(cases, strategy, chosen, count=1500):
 
 
 def test_draws_are_in_proportion_to_the_foreground_and_the_factor_of_its_plane(make_case):
-    """Axial 10 voxels in a plane that is in use, coronal 30: 1.15 * 10 / (1.15 * 10 + 30)."""
+    """Axial 10 voxels in a plane that is in use, coronal 30: 10 / (10 + 0.5 * 30)."""
     view = one_peak()
     scores = {key: values.copy() for key, values in view.scores.items()}
     scores["axial.foreground"][5] = 10
@@ -332,7 +333,7 @@ def test_draws_are_in_proportion_to_the_foreground_and_the_factor_of_its_plane(m
         replace(view, scores=scores),
         make_case("b", scored=False, annotated={Plane.AXIAL: (1,)}),
     ]
-    wanted = 11.5 / 41.5
+    wanted = 10 / 25
     error = 4 * np.sqrt(wanted * (1 - wanted) / 1500)
     assert drawn(cases, "random-foreground", Plane.AXIAL) == pytest.approx(wanted, abs=error)
 
@@ -350,8 +351,8 @@ def test_the_cost_divides_the_odds_of_a_draw(make_case):
 
 
 def test_any_slice_is_as_likely_but_for_the_factor_of_its_plane(make_case):
-    """40, 30 and 20 slices, the sagittal ones in use: 1.15 * 40 / (1.15 * 40 + 50)."""
+    """40, 30 and 20 slices, the sagittal ones in use: 40 / (40 + 0.5 * 50)."""
     cases = [make_case("a"), make_case("b", scored=False, annotated={Plane.SAGITTAL: (1,)})]
-    wanted = 46 / 96
+    wanted = 40 / 65
     error = 4 * np.sqrt(wanted * (1 - wanted) / 1500)
     assert drawn(cases, "random", Plane.SAGITTAL) == pytest.approx(wanted, abs=error)

@@ -172,7 +172,8 @@ class Sampler:
             raise ValueError("no annotated voxel in any case")
         near = [case for case in self.cases if home is not None and case.name in home]
         far = [case for case in self.cases if home is not None and case.name not in home]
-        self._home, self._others = (near, far) if near and far else ([], self.cases)
+        self._home = near if far else []
+        self._others: Sequence[TrainingCase] = far if near and far else self.cases
         self._taught = [case for case in self._home if len(case.annotated)] or self.annotated
         self._told = [case for case in far if near and len(case.annotated)]
         self.slices = slices or sum(case.fewest_slices for case in self.annotated)

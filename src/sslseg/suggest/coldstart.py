@@ -1,21 +1,18 @@
-"""With no model yet: typical cases of each kind, and slices spread over the middle of each."""
+"""With no model yet: typical cases of each kind first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from sslseg.core.geometry import Plane
-from sslseg.suggest.views import CaseView, offered_planes
+from sslseg.suggest.views import CaseView
 
 NEIGHBOURS = 20
 """Nearest cases that typicality looks at."""
 
 Points = npt.NDArray[np.float64]
-Target = tuple[int, Plane, int]
-"""Number of the case, plane and slice."""
 
 
 def typical_order(cases: Sequence[CaseView], wanted: int, rng: np.random.Generator) -> list[int]:
@@ -66,56 +63,6 @@ def _farthest_first(points: Points, fresh: Sequence[int], chosen: Sequence[int])
         found.append(left.pop(int(gaps.argmax())))
         order.append(found[-1])
     return found
-
-
-def position(number: int, low: float, high: float) -> float:
-    """Return the share of an axis for the `number`-th pick (1, 2, ...), the middle first.
-
-    Bit reversal (van der Corput): each falls into a gap, so that any number of them is nearly
-    equally spaced within ``[low, high]``.
-    """
-    digits = f"{number:b}"[::-1]
-    return low + (high - low) * int(digits, 2) / float(2 ** len(digits))
-
-
-def spread_slices(
-    cases: Sequence[CaseView], order: Sequence[int], per_visit: int, low: float, high: float
-) -> Iterator[Target]:
-    """Yield unannotated slices: `per_visit` of each case in `order`, and round again.
-
-    A case's planes take turns, and each plane's slices are spread between the shares `low` and
-    `high` of its axis, at least two slices from all taken ones where there is room.
-    """
-    queues = {number: _of_case(cases[number], low, high) for number in order}
-    while queues:
-        for number in list(queues):
-            for _ in range(per_visit):
-                found = next(queues[number], None)
-                if found is None:
-                    del queues[number]
-                    break
-                yield (number, *found)
-
-
-def _of_case(case: CaseView, low: float, high: float) -> Iterator[tuple[Plane, int]]:
-    planes = offered_planes(case.geometry)
-    taken = {plane: set(case.annotated.get(plane, ())) for plane in planes}
-    visits = {plane: len(taken[plane]) for plane in planes}
-    while open_planes := [p for p in planes if len(taken[p]) < case.geometry.slices(p)]:
-        plane = min(open_planes, key=lambda p: visits[p])
-        visits[plane] += 1
-        size = case.geometry.slices(plane)
-        wanted = round(position(visits[plane], low, high) * (size - 1))
-        index = _nearest_free(wanted, size, taken[plane])
-        taken[plane].add(index)
-        yield plane, index
-
-
-def _nearest_free(wanted: int, size: int, taken: set[int]) -> int:
-    """Return the free slice nearest to `wanted`, with a gap to taken ones if there is any."""
-    free = [index for index in range(size) if index not in taken]
-    roomy = [index for index in free if not {index - 1, index + 1} & taken]
-    return min(roomy or free, key=lambda index: abs(index - wanted))
 
 
 def _standardised(cases: Sequence[CaseView]) -> Points | None:

@@ -8,21 +8,54 @@ import numpy as np
 import numpy.typing as npt
 
 from sslseg.core.geometry import Plane
-from sslseg.suggest.views import CaseView, Table
+from sslseg.suggest.views import CaseView, Table, stretched
 
 Factors = npt.NDArray[np.float64]
 
-USED_PLANE = 1.15
-"""Factor for planes that were annotated before: the clinician's habit counts a little."""
+OTHER_PLANE = 0.5
+"""Factor for planes in which nothing was annotated: one network of slices learns from one plane."""
 
 SAME_VIEW = 0.5
 """Factor for the plane in which most of a case is annotated, where another view is wanted."""
 
 
+def main_plane(cases: Sequence[CaseView]) -> Plane:
+    """Return the plane with most annotated slices; where there are none, the one to begin with.
+
+    That is the one whose voxels are least stretched in most cases; among equals the one with most
+    slices, which are the smallest: quick to draw, and a network of slices sees all of one at once.
+    """
+    used = _annotated(cases)
+    if used.any():
+        return Plane.of_axis(int(used.argmax()))
+    return min(Plane, key=lambda plane: _middle(cases, plane))
+
+
+def _annotated(cases: Sequence[CaseView]) -> npt.NDArray[np.intp]:
+    """Return how many slices of each plane are annotated, by axis."""
+    slices = [[len(case.annotated.get(Plane.of_axis(a), ())) for a in range(3)] for case in cases]
+    return np.asarray(np.array(slices, np.intp).reshape(-1, 3).sum(0))
+
+
+def _middle(cases: Sequence[CaseView], plane: Plane) -> tuple[float, float]:
+    """Return the median stretch of a plane's voxels, and the median count of its slices, negated.
+
+    Stretch is rounded: voxel sizes of one sequence differ in the second digit.
+    """
+    if not cases:
+        return 0.0, 0.0
+    stretch = np.median([stretched(case.geometry, plane) for case in cases])
+    return round(float(stretch), 1), -float(np.median([c.geometry.slices(plane) for c in cases]))
+
+
 def habit(table: Table, cases: Sequence[CaseView]) -> Factors:
-    """Return ``(N,)`` factors: a little more for the planes in use anywhere in the project."""
-    used = {plane.axis for case in cases for plane, slices in case.annotated.items() if slices}
-    return np.where(np.isin(table.axis, list(used)), USED_PLANE, 1.0)
+    """Return ``(N,)`` factors: the more of a project is annotated in a plane, the more.
+
+    From 0.5 for planes in which nothing is to 1 for the most annotated one; 1 for all at first.
+    """
+    used = _annotated(cases)
+    by_axis = OTHER_PLANE + (1 - OTHER_PLANE) * used / used.max() if used.any() else np.ones(3)
+    return np.asarray(by_axis[table.axis])
 
 
 def orthogonal(table: Table, cases: Sequence[CaseView]) -> Factors:

@@ -10,10 +10,10 @@ import numpy as np
 
 from sslseg.core.geometry import Plane
 from sslseg.core.suggestion import Suggestion
-from sslseg.suggest import coldstart
-from sslseg.suggest.equal import equal_slices
+from sslseg.suggest.coldstart import typical_order
 from sslseg.suggest.greedy import Pick, pick
 from sslseg.suggest.reasons import how_far, how_long, why_scored, why_spread
+from sslseg.suggest.spread import spread_slices
 from sslseg.suggest.strategies import (
     AUTO,
     COLD_START,
@@ -26,11 +26,8 @@ from sslseg.suggest.strategies import (
 )
 from sslseg.suggest.views import CaseView, Table
 
-VISIT = 3
-"""Slices of a case that a cold start asks for before it goes to the next."""
-
-MIDDLE = (0.2, 0.8)
-"""Part of an axis from which a cold start takes its slices."""
+INNER, WHOLE = (0.1, 0.9), (0.0, 1.0)
+"""Part of an axis from which a cold start takes its slices, and `equal` does."""
 
 
 def rank(
@@ -102,18 +99,16 @@ def _without_model(
     rng: np.random.Generator,
     undrawn: Sequence[str],
 ) -> list[Suggestion]:
-    if strategy == EQUAL:
-        targets = equal_slices(cases, rng)
-    else:
-        order = coldstart.typical_order(cases, -(-max(count, 0) // VISIT), rng)
-        targets = coldstart.spread_slices(cases, order, VISIT, *MIDDLE)
-    known = {case.name for case in cases if case.labelled}
+    equal = strategy == EQUAL
+    order = rng.permutation(len(cases)).tolist() if equal else typical_order(cases, count, rng)
+    targets = spread_slices(cases, order, *(WHOLE if equal else INNER))
+    labelled = any(case.labelled for case in cases)
     found: list[Suggestion] = []
     for place, (number, plane, index) in enumerate(islice(targets, max(count, 0))):
         case = cases[number]
         taken = [s.slice for s in found if (s.case, s.plane) == (case.name, plane)]
-        first = not known | {s.case for s in found} - {case.name}
-        why = why_spread(case, strategy, first, undrawn)
+        first = not labelled and not found
+        why = why_spread(_with(case, found), strategy, first, undrawn)
         reason = f"{why}; {how_far(case, plane, index, taken)}"
         score = 1 / (1 + place)
         found.append(

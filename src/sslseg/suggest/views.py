@@ -60,12 +60,15 @@ def annotated_slices(records: Iterable[SliceRecord], case: str) -> dict[Plane, t
 
 def offered_planes(geometry: Geometry) -> tuple[Plane, ...]:
     """Return the planes a human can label well: in-plane voxels not stretched beyond 2.5."""
-    stretch = {}
-    for plane in Plane:
-        sides = [size for axis, size in enumerate(geometry.spacing) if axis != plane.axis]
-        stretch[plane] = max(sides) / min(sides)
+    stretch = {plane: stretched(geometry, plane) for plane in Plane}
     best = min(stretch.values())
     return tuple(plane for plane in Plane if stretch[plane] <= max(MAX_STRETCH, best))
+
+
+def stretched(geometry: Geometry, plane: Plane) -> float:
+    """Return how many times longer than wide the voxels of a plane's slices are, at least 1."""
+    sides = [size for axis, size in enumerate(geometry.spacing) if axis != plane.axis]
+    return max(sides) / min(sides)
 
 
 SUMS = ("band", "uncertainty", "mutual", "doubt", "foreground", "boundary")

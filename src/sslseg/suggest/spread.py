@@ -1,4 +1,4 @@
-"""What a careful person does without the tool: one plane, case after case, equally spaced."""
+"""Slices spread over a whole project, as a careful person would: one plane, case after case."""
 
 from __future__ import annotations
 
@@ -8,32 +8,49 @@ from itertools import product
 import numpy as np
 
 from sslseg.core.geometry import Plane
-from sslseg.suggest.coldstart import Target, position
+from sslseg.suggest.planes import main_plane
 from sslseg.suggest.views import CaseView, offered_planes
 
+Target = tuple[int, Plane, int]
+"""Number of the case, plane and slice."""
 
-def equal_slices(cases: Sequence[CaseView], rng: np.random.Generator) -> Iterator[Target]:
+
+def position(number: int, low: float, high: float) -> float:
+    """Return the share of an axis for the `number`-th pick (1, 2, ...), the middle first.
+
+    Bit reversal (van der Corput): each falls into a gap, so that any number of them is nearly
+    equally spaced within ``[low, high]``.
+    """
+    digits = f"{number:b}"[::-1]
+    return low + (high - low) * int(digits, 2) / float(2 ** len(digits))
+
+
+def spread_slices(
+    cases: Sequence[CaseView], order: Sequence[int], low: float, high: float
+) -> Iterator[Target]:
     """Yield unannotated slices, equally spaced over the whole project.
 
-    One slice of each case in an order drawn by `rng`, and round again; cases with fewer annotated
-    slices come first, whoever annotated them. The i-th slice of the project, those annotated
-    before counted, lies at ``position(i)`` of its case's axis, and goes to that of the waiting
-    cases which is labelled farthest from there. All lie in the plane most annotated so far (the
-    first that is offered, where none is); other planes follow once it has no slice left with a
-    gap to taken ones, and such without a gap come last of all.
+    One slice of each case in `order`, and round again; cases with fewer annotated slices come
+    first, whoever annotated them. The i-th slice of the project, those annotated before counted,
+    lies at ``position(i, low, high)`` of its case's axis, and goes to that of the waiting cases
+    which is labelled farthest from there. All lie in the main plane of the project; other planes
+    follow once it has no slice left with a gap to taken ones, and such without a gap come last of
+    all.
+
+    Neighbouring slices of a case tell nearly the same, those of another case do not; and slices of
+    one plane suit the quickest network.
     """
-    used = _plane_in_use(cases)
-    order = rng.permutation(len(cases)).tolist()
+    main = main_plane(cases)
     visits = [case.labelled for case in cases]
     taken = [{plane: set(case.annotated.get(plane, ())) for plane in Plane} for case in cases]
-    number = sum(len(planes[used]) for planes in taken) if used else 0
+    number = sum(len(planes[main]) for planes in taken)
     for apart, turn in product((True, False), range(len(Plane))):
-        planes = {n: plane for n in order if (plane := _plane(cases[n], used, turn))}
+        planes = {n: plane for n in order if (plane := _plane(cases[n], main, turn))}
         sizes = {n: cases[n].geometry.slices(plane) for n, plane in planes.items()}
         free = {n: _free(sizes[n], taken[n][plane], apart) for n, plane in planes.items()}
         while waiting := [n for n in planes if free[n]]:
             number += 1
-            share = position(number, 0.0, 1.0)
+            share = position(number, low, high)
             fewest = min(visits[n] for n in waiting)
             chosen = max(
                 (n for n in waiting if visits[n] == fewest),
@@ -47,16 +64,9 @@ def equal_slices(cases: Sequence[CaseView], rng: np.random.Generator) -> Iterato
             free[chosen] = _free(sizes[chosen], taken[chosen][planes[chosen]], apart)
 
 
-def _plane_in_use(cases: Sequence[CaseView]) -> Plane | None:
-    """Return the plane with most annotated slices, None where nothing is annotated."""
-    counts = {plane: sum(len(case.annotated.get(plane, ())) for case in cases) for plane in Plane}
-    most = max(Plane, key=lambda plane: counts[plane])
-    return most if counts[most] else None
-
-
-def _plane(case: CaseView, used: Plane | None, turn: int) -> Plane | None:
-    """Return the `turn`-th plane of the case, the one in use first; None where it has no more."""
-    planes = sorted(offered_planes(case.geometry), key=lambda plane: plane is not used)
+def _plane(case: CaseView, main: Plane, turn: int) -> Plane | None:
+    """Return the `turn`-th plane of the case, the main one first; None where it has no more."""
+    planes = sorted(offered_planes(case.geometry), key=lambda plane: plane is not main)
     return planes[turn] if turn < len(planes) else None
 
 
