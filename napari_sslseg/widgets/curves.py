@@ -207,8 +207,8 @@ class CurvesWidget(QWidget):
         for name, (color, _) in GROUPS.items():
             pen = pyqtgraph.mkPen(color, width=1.5, dash=[2, 3] if name == "accuracy" else None)
             self._curves[name] = losses.plot([], [], pen=pen)
-        for name, (color, dash, _) in JUDGED.items():
-            pen = pyqtgraph.mkPen(color, width=1.5, dash=dash)
+        for name, (color, _) in JUDGED.items():
+            pen = pyqtgraph.mkPen(color, width=1.5)
             self._curves[name] = dice.plot(
                 [], [], pen=pen, symbol="o", symbolSize=3, symbolBrush=color, symbolPen=None
             )

@@ -5,19 +5,19 @@ from __future__ import annotations
 from napari_sslseg.widgets.plots import small
 from sslseg.core.events import CriticJudged
 
-JUDGED: dict[str, tuple[str, list[int] | None, str]] = {
-    "auc": ("#e86fae", None, "AUC"),
-    "real": ("#c58af9", [4, 2], "real"),
-    "fake": ("#c58af9", [1, 3], "predicted"),
-    "diversity": ("#5fc9d6", None, "diversity"),
+JUDGED = {
+    "auc": ("#e86fae", "AUC"),
+    "real": ("#dbb8ff", "real"),
+    "fake": ("#8e6fe0", "predicted"),
+    "diversity": ("#5fc9d6", "diversity"),
 }
-"""Curves with their colour, dashes and name."""
+"""Curves with their colour and name."""
 
 NOBODY = "How the discriminator is judged along the way, from 0 to 1 like Dice."
 WHAT = (
     "AUC: how well the discriminator tells truth from prediction on held-out slices, where there\n"
     "are any: 0.5 is guessing, between 0.6 and 0.95 its confidence is usable.\n"
-    "Real (dashed), predicted (dotted): the share of each that it tells in training.\n"
+    "Real, predicted: the share of each that it tells in training; both 0.5 is guessing.\n"
     "Diversity: how much predictions of unlabelled volumes differ. Near 0 they have become one."
 )
 
@@ -39,7 +39,7 @@ def line(event: CriticJudged | None) -> str:
     """Return the newest figures as rich text, each in the colour of its curve."""
     said = dict.fromkeys(JUDGED, "") if event is None else _said(event)
     return " · ".join(
-        small(f"{JUDGED[name][2]} {value}".rstrip(), JUDGED[name][0])
+        small(f"{JUDGED[name][1]} {value}".rstrip(), JUDGED[name][0])
         for name, value in said.items()
     )
 
