@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
     QProgressBar,
+    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -74,13 +75,7 @@ class TrainWidget(QWidget):
             "Go on labelling meanwhile: new strokes join the training.",
             "train",
         )
-        self.pretrain_button = button(
-            "Learn from images first",
-            "Let the program look at all volumes, without any label, for the minutes above.\n"
-            "The next training then starts from what it learnt, which can help with few labels.\n"
-            "Train and label as usual afterwards; nothing you painted is touched.",
-            "pretrain",
-        )
+        self.pretrain_button = _pretrain_button()
         self.stop_button = button("Stop", "Stop now; what was learnt is kept", "stop")
         self.bar = QProgressBar()
         self.bar.setToolTip("Progress of the work at hand, and the time left")
@@ -303,6 +298,16 @@ def duration(seconds: float) -> str:
     """Return a length of time in words, such as "2 min 05 s"."""
     minutes, rest = divmod(max(0, round(seconds)), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _pretrain_button() -> QPushButton:
+    return button(
+        "Learn from images first",
+        "Let the program look at all volumes, without any label, for the minutes above.\n"
+        "The next training then starts from what it learnt, which can help with few labels.\n"
+        "Train and label as usual afterwards; nothing you painted is touched.",
+        "pretrain",
+    )
 
 
 def _compare_box() -> QCheckBox:
