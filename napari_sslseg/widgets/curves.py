@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
+from napari_sslseg.widgets import judgements
+from napari_sslseg.widgets.judgements import JUDGED
 from napari_sslseg.widgets.plots import small, small_plot
-from sslseg.core.events import Compared, StepReported, Validated
+from sslseg.core.events import Compared, CriticJudged, StepReported, Validated
 
 GROUPS = {
     "supervised": ("#6ea8ff", "supervised: on your labels"),
-    "unsupervised": ("#f0a35e", "unsupervised: on everything unlabelled"),
-    "critic": ("#c58af9", "critic: the discriminator's judgement"),
+    "unsupervised": (
+        "#f0a35e",
+        "unsupervised: on everything unlabelled, and what discriminators push",
+    ),
+    "critic": ("#c58af9", "critic: the discriminator's own loss; at 0.69 it knows nothing"),
     "accuracy": ("#c58af9", "critic, dashed: how often it is right; at 0.5 it knows nothing"),
 }
 DICE, BASELINE = "#4fbf83", "#b9bfc9"
@@ -30,12 +36,17 @@ COMPARED = (
 KEPT = 600
 """Points of a curve; a longer run is thinned by half."""
 
+FIGURES = ("disagreement",)
+"""Terms that tell something and are no loss."""
+
 
 def group_of(term: str) -> str:
-    """Return which curve a loss term belongs to."""
+    """Return which curve a term belongs to; "" for one that belongs to none."""
+    if term in FIGURES:
+        return ""
     if term.endswith("accuracy"):
         return "accuracy"
-    if any(word in term for word in ("critic", "adversarial", "discriminator")):
+    if term.startswith(("critic", "discriminator")):
         return "critic"
     return "supervised" if term.startswith(("supervised", "dice", "cross")) else "unsupervised"
 
@@ -60,7 +71,10 @@ class Series:
 
 
 class CurvesWidget(QWidget):
-    """Two small plots; pyqtgraph is loaded with the first run, not with the dock."""
+    """Two small plots: losses; Dice and what critics were judged to be.
+
+    Pyqtgraph is loaded with the first run, not with the dock.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -74,12 +88,15 @@ class CurvesWidget(QWidget):
             "Parts of the loss\n" + "\n".join(words for _, words in GROUPS.values())
         )
         self._dice_label = QLabel(small("Dice on held-out slices", DICE))
+        self._judged_label = QLabel()
+        self._judged_label.setObjectName("judged")
         self._comparison = QLabel()
         self._comparison.setObjectName("comparison")
         self._comparison.setWordWrap(True)
         self._comparison.setToolTip(COMPARED)
         self._series: dict[str, Series] = {}
         self._curves: dict[str, Any] = {}
+        self._critics: dict[str, float] = {}
         self._drawn_at = -DRAWN_EVERY
         self.setVisible(False)
 
@@ -87,21 +104,19 @@ class CurvesWidget(QWidget):
         """Begin a new run."""
         if not self._curves:
             self._build()
-        self._series = {name: Series() for name in (*GROUPS, "dice", "baseline")}
+        self._series = {name: Series() for name in (*GROUPS, *JUDGED, "dice", "baseline")}
+        self._critics = {}
         self._drawn_at = -DRAWN_EVERY
         for name in self._series:
             self._draw(name)
         self._say_dice(None)
+        self._say_judged(None)
         self._comparison.setVisible(False)
         self.setVisible(True)
 
     def add_step(self, event: StepReported) -> None:
         """Draw the terms of a step."""
-        sums: dict[str, float] = {}
-        for term, value in event.terms.items():
-            sums[group_of(term)] = sums.get(group_of(term), 0.0) + value
-        if "accuracy" in sums:
-            sums["accuracy"] /= sum(group_of(term) == "accuracy" for term in event.terms)
+        sums = self._summed(event.terms)
         for name, value in sums.items():
             if name in self._series:
                 self._series[name].add(event.step, value)
@@ -117,6 +132,12 @@ class CurvesWidget(QWidget):
             self._add("dice", event.step, event.mean)
         self._say_dice(event)
 
+    def add_judgement(self, event: CriticJudged) -> None:
+        """Draw what the critics were judged to be."""
+        for name, value in judgements.figures(event).items():
+            self._add(name, event.step, value)
+        self._say_judged(event)
+
     def add_baseline(self, event: Validated) -> None:
         """Draw a validation of the supervised baseline, in grey."""
         if event.mean is not None:
@@ -128,9 +149,25 @@ class CurvesWidget(QWidget):
         self._comparison.setVisible(True)
 
     def points(self, name: str) -> tuple[list[float], list[float]]:
-        """Return the drawn points of one of `GROUPS`, of "dice" or of "baseline"."""
+        """Return the drawn points of one of `GROUPS`, of `JUDGED`, "dice" or "baseline"."""
         series = self._series.get(name, Series())
         return series.x, series.y
+
+    def _summed(self, terms: Mapping[str, float]) -> dict[str, float]:
+        """Return the value of each curve: the sum of its terms; of critics the mean.
+
+        Not every critic learns at each step: what each said last counts.
+        """
+        sums: dict[str, float] = {}
+        for term, value in terms.items():
+            group = group_of(term)
+            if group in ("critic", "accuracy"):
+                self._critics[term] = value
+                same = [v for name, v in self._critics.items() if group_of(name) == group]
+                sums[group] = sum(same) / len(same)
+            else:
+                sums[group] = sums.get(group, 0.0) + value
+        return sums
 
     def _add(self, name: str, x: float, y: float) -> None:
         if name in self._series:
@@ -158,6 +195,10 @@ class CurvesWidget(QWidget):
         self._dice_label.setText(small(words, DICE))
         self._dice_label.setToolTip(tip)
 
+    def _say_judged(self, event: CriticJudged | None) -> None:
+        self._judged_label.setText(judgements.line(event))
+        self._judged_label.setToolTip(judgements.tip(event))
+
     def _build(self) -> None:
         import pyqtgraph
 
@@ -166,6 +207,11 @@ class CurvesWidget(QWidget):
         for name, (color, _) in GROUPS.items():
             pen = pyqtgraph.mkPen(color, width=1.5, dash=[2, 3] if name == "accuracy" else None)
             self._curves[name] = losses.plot([], [], pen=pen)
+        for name, (color, _) in JUDGED.items():
+            pen = pyqtgraph.mkPen(color, width=1.5)
+            self._curves[name] = dice.plot(
+                [], [], pen=pen, symbol="o", symbolSize=3, symbolBrush=color, symbolPen=None
+            )
         for name, color in (("baseline", BASELINE), ("dice", DICE)):
             pen = pyqtgraph.mkPen(color, width=2)
             self._curves[name] = dice.plot(
@@ -173,10 +219,11 @@ class CurvesWidget(QWidget):
             )
         self._layout.addWidget(self._legend, 0, 0)
         self._layout.addWidget(self._dice_label, 0, 1)
-        for label in (self._legend, self._dice_label):
+        for label in (self._legend, self._dice_label, self._judged_label):
             label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._layout.setColumnStretch(0, 6)
         self._layout.setColumnStretch(1, 5)
         self._layout.addWidget(losses, 1, 0)
         self._layout.addWidget(dice, 1, 1)
-        self._layout.addWidget(self._comparison, 2, 0, 1, 2)
+        self._layout.addWidget(self._judged_label, 2, 0, 1, 2)
+        self._layout.addWidget(self._comparison, 3, 0, 1, 2)

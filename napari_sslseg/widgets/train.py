@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
     QProgressBar,
+    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -20,14 +21,15 @@ from napari_sslseg.widgets.activity import activity_bar
 from napari_sslseg.widgets.corrections import CorrectionsWidget
 from napari_sslseg.widgets.curves import CurvesWidget
 from napari_sslseg.widgets.guard import guarded
-from napari_sslseg.widgets.method_choice import advice, method_combo, tip
+from napari_sslseg.widgets.method_choice import advice, method_combo, pretraining_combo, tip
 from napari_sslseg.widgets.parameters import ParameterForm
 from napari_sslseg.widgets.style import Section, button, hint
-from sslseg.core.catalogue import methods
+from sslseg.core.catalogue import DEFAULT_PRETRAINING, methods, pretraining_methods
 from sslseg.core.config import TrainRequest
 from sslseg.core.events import (
     CommandDone,
     Compared,
+    CriticJudged,
     Event,
     Pretrain,
     Progress,
@@ -35,6 +37,7 @@ from sslseg.core.events import (
     RunStarted,
     StepReported,
     Stop,
+    Task,
     Train,
     Validated,
 )
@@ -55,12 +58,14 @@ class TrainWidget(QWidget):
         super().__init__(parent)
         self._controller = controller
         self._methods = {method.name: method for method in methods()}
+        self._pretrainings = {method.name: method for method in pretraining_methods()}
         self._bar: progress | None = None
         self._shown_at = 0.0
         self._began = False
         self._doing = ""
         self._baseline = ""
         self.method = method_combo(tuple(self._methods.values()))
+        self.pretrain_method = pretraining_combo(tuple(self._pretrainings.values()))
         self.minutes = _minutes_box()
         self.summary = hint()
         self.form = ParameterForm()
@@ -70,25 +75,22 @@ class TrainWidget(QWidget):
             "Go on labelling meanwhile: new strokes join the training.",
             "train",
         )
-        self.pretrain_button = button(
-            "Learn from images first",
-            "Let the program look at all volumes, without any label, for the minutes above.\n"
-            "The next training then starts from what it learnt, which can help with few labels.\n"
-            "Train and label as usual afterwards; nothing you painted is touched.",
-            "pretrain",
-        )
+        self.pretrain_button = _pretrain_button()
         self.stop_button = button("Stop", "Stop now; what was learnt is kept", "stop")
         self.bar = QProgressBar()
         self.bar.setToolTip("Progress of the work at hand, and the time left")
         self.curves = CurvesWidget()
         self.corrections = CorrectionsWidget(controller)
         self.compare = _compare_box()
+        self.fresh = _fresh_box()
         self.plan = hint(NO_PLAN)
-        self._more = Section("More settings", self.form, folded=True, aside=True)
-        self._why = Section("What was planned", self.plan, folded=True, aside=True)
+        settings = _stacked(self.fresh, self.form)
+        self._more = Section("Settings", settings, folded=True, aside=True)
+        self._why = Section("Plan", self.plan, folded=True, aside=True)
         self._arrange()
         self._connect()
         self._choose_method()
+        self._choose_pretraining()
         self._project: Path | None = None
         self._idle(NEVER)
         self._refresh()
@@ -98,6 +100,7 @@ class TrainWidget(QWidget):
         return TrainRequest(
             method=self.method.currentData(),
             minutes=self.minutes.value() or None,
+            fresh=self.fresh.isChecked(),
             settings=self.form.value(),
             baseline=self.compare.isEnabled() and self.compare.isChecked(),
         )
@@ -115,12 +118,13 @@ class TrainWidget(QWidget):
         heads = QHBoxLayout()
         heads.addWidget(self._more.head, 1)
         heads.addWidget(self._why.head, 1)
+        heads.addWidget(self.compare)
         go = QHBoxLayout()
         go.addWidget(self.train_button, 3)
         go.addWidget(self.stop_button, 1)
-        extras = QHBoxLayout()
-        extras.addWidget(self.compare, 1)
-        extras.addWidget(self.pretrain_button)
+        images = QHBoxLayout()
+        images.addWidget(self.pretrain_method, 1)
+        images.addWidget(self.pretrain_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -129,7 +133,7 @@ class TrainWidget(QWidget):
         layout.addLayout(heads)
         layout.addWidget(self._more)
         layout.addWidget(self._why)
-        layout.addLayout(extras)
+        layout.addLayout(images)
         layout.addLayout(go)
         layout.addWidget(self.bar)
         layout.addWidget(self.curves)
@@ -137,6 +141,7 @@ class TrainWidget(QWidget):
 
     def _connect(self) -> None:
         self.method.currentIndexChanged.connect(self._choose_method)
+        self.pretrain_method.currentIndexChanged.connect(self._choose_pretraining)
         self.train_button.clicked.connect(self._train)
         self.pretrain_button.clicked.connect(self._pretrain)
         self.stop_button.clicked.connect(self._stop)
@@ -157,7 +162,9 @@ class TrainWidget(QWidget):
         parameters = self._methods[asked.method or ""].parameters
         chosen = {each.name for each in parameters if each.group == "training"}
         settings = {name: value for name, value in asked.settings.items() if name in chosen}
-        request = asked.model_copy(update={"method": None, "settings": settings})
+        way = self.pretrain_method.currentData()
+        method = None if way == DEFAULT_PRETRAINING else way
+        request = asked.model_copy(update={"method": method, "settings": settings})
         self._controller.send(Pretrain(request=request))
 
     @guarded
@@ -171,6 +178,11 @@ class TrainWidget(QWidget):
             self.form.set_method(method)
             self.compare.setEnabled(method.name != BASELINE)
         self._advise()
+
+    def _choose_pretraining(self) -> None:
+        way = self._pretrainings.get(self.pretrain_method.currentData() or "")
+        if way is not None:
+            self.pretrain_method.setToolTip(tip(way))
 
     def _advise(self) -> None:
         method = self._methods.get(self.method.currentData() or "")
@@ -208,6 +220,8 @@ class TrainWidget(QWidget):
         elif isinstance(event, Validated):
             beside = event.run == self._baseline
             (self.curves.add_baseline if beside else self.curves.add_validation)(event)
+        elif isinstance(event, CriticJudged) and event.run != self._baseline:
+            self.curves.add_judgement(event)
         elif isinstance(event, Compared):
             self.curves.compare(event)
         elif isinstance(event, Progress):
@@ -222,6 +236,8 @@ class TrainWidget(QWidget):
         if not event.baseline:
             self.curves.reset()
             self.plan.setText("\n".join(event.plan))
+        if event.task is Task.TRAINING:
+            self.fresh.setChecked(False)  # else every later round would forget the one before
         self.shut()
         self._began = True
         self._shown_at = -SHOWN_EVERY
@@ -284,6 +300,16 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def _pretrain_button() -> QPushButton:
+    return button(
+        "Learn from images first",
+        "Let the program look at all volumes, without any label, for the minutes above.\n"
+        "The next training then starts from what it learnt, which can help with few labels.\n"
+        "Train and label as usual afterwards; nothing you painted is touched.",
+        "pretrain",
+    )
+
+
 def _compare_box() -> QCheckBox:
     box = QCheckBox("Compare with supervised")
     box.setObjectName("compare")
@@ -292,6 +318,27 @@ def _compare_box() -> QCheckBox:
         "and say what the unlabelled volumes gave. Takes twice the time."
     )
     return box
+
+
+def _fresh_box() -> QCheckBox:
+    box = QCheckBox("Start anew")
+    box.setObjectName("fresh")
+    box.setToolTip(
+        "The next training does not go on from what the last one learnt, only from what images\n"
+        "alone taught, if anything. Your labels stay as they are.\n"
+        "Holds for one training: once that has begun, the box is empty again."
+    )
+    return box
+
+
+def _stacked(*parts: QWidget) -> QWidget:
+    whole = QWidget()
+    layout = QVBoxLayout(whole)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(2)
+    for part in parts:
+        layout.addWidget(part)
+    return whole
 
 
 def _minutes_box() -> QDoubleSpinBox:

@@ -48,7 +48,14 @@ from sslseg.storage.arrays import save_prediction
 from sslseg.storage.images import read_volume
 from sslseg.storage.store import ProjectStore
 
-HEALTH = CriticHealth(auc=0.81, healthy=True, words="Confidence can be used (AUC 0.81).")
+HEALTH = CriticHealth(
+    auc=0.81,
+    healthy=True,
+    words="Confidence can be used (AUC 0.81).",
+    accuracy_real=0.8,
+    accuracy_fake=0.7,
+    diversity=0.05,
+)
 BOX = (4, 9, 5, 11)
 """Rows and columns that every suggestion is about."""
 
@@ -187,6 +194,7 @@ class FakeRunner:
             for mean in (0.7, 0.8)
         )
         yield theirs
+        yield CriticJudged(run=run, step=3, health=HEALTH)
         yield RunFinished(run=run, reason=FinishReason.COMPLETED, step=3, seconds=1)
         yield Compared(method="mean-teacher", measured=ours, baseline=theirs)
 

@@ -9,13 +9,14 @@ import pytest
 from fake_engine import HEALTH
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QPushButton, QWidget
 from strokes import press, type_key
 
 from napari_sslseg.history import last_training
 from napari_sslseg.widgets.export import NOT_EMPTY, ExportDialog
 from napari_sslseg.widgets.suggestions import NO_VOLUMES
 from napari_sslseg.widgets.train import NO_PLAN
+from sslseg.core.catalogue import DEFAULT_PRETRAINING, pretraining_methods
 from sslseg.core.events import Export, Open, Predict, Pretrain, RunFinished, ShowCase, Train
 from sslseg.core.geometry import Plane
 from sslseg.storage.checkpoints import save
@@ -24,7 +25,7 @@ from sslseg.storage.store import ProjectStore
 NAMES = [
     *("new_project", "open_project", "add_images", "case_list", "complete_slice"),
     *("accept_prediction", "train", "pretrain", "stop", "method", "minutes", "next_suggestion"),
-    *("suggestion_list", "export", "extend_neighbour"),
+    *("suggestion_list", "export", "extend_neighbour", "pretrain_method", "compare", "fresh"),
 ]
 
 
@@ -79,6 +80,9 @@ def test_training_shows_layers_curves_and_progress(labelling, qtbot, runner):
     assert viewer.layers.selection.active == viewer.layers["annotation"]
     assert len(dock.train.curves.points("supervised")[0]) == runner.steps
     assert len(dock.train.curves.points("dice")[0]) == runner.steps // 5
+    for name, value in (("auc", 0.81), ("real", 0.8), ("fake", 0.7), ("diversity", 0.05)):
+        assert dock.train.curves.points(name) == ([runner.steps], [value])
+        assert f"{value:.2f}" in dock.findChild(QLabel, "judged").text()
     assert "completed" in dock.train.bar.text()
     assert "U-Net" in dock.train.plan.text()
     assert HEALTH.words in dock.look._critic.text()
@@ -129,6 +133,33 @@ def test_learning_from_images_plans_as_a_training_would(labelling, qtbot, runner
     assert sent.request.minutes == 1.5
     assert sent.request.method is None
     assert sent.request.settings == {"context": 3}
+
+
+def test_each_way_to_learn_from_images_can_be_chosen(labelling, qtbot, runner):
+    choice = labelling.train.pretrain_method
+    offered = {method.name: method for method in pretraining_methods()}
+    assert {choice.itemData(index) for index in range(choice.count())} == set(offered)
+    assert choice.currentData() == DEFAULT_PRETRAINING
+    for name in ("jigsaw", "contrastive"):
+        qtbot.waitUntil(labelling.train.pretrain_button.isEnabled, timeout=5000)
+        choice.setCurrentIndex(choice.findData(name))
+        assert offered[name].summary in choice.toolTip()
+        press(qtbot, labelling, "pretrain")
+        assert isinstance(runner.sent[-1], Pretrain)
+        assert runner.sent[-1].request.method == name
+
+
+def test_start_anew_holds_for_one_training(labelling, qtbot, runner):
+    form = labelling.train
+    assert not form.value().fresh
+    form.fresh.setChecked(True)
+    press(qtbot, labelling, "pretrain")
+    qtbot.waitUntil(lambda: not labelling.controller.awaits("pretrain"), timeout=20000)
+    assert form.fresh.isChecked(), "it is of trainings"
+    qtbot.waitUntil(form.train_button.isEnabled, timeout=5000)
+    press(qtbot, labelling, "train")
+    assert runner.sent[-1].request.fresh
+    qtbot.waitUntil(lambda: not form.fresh.isChecked(), timeout=20000)
 
 
 def test_the_request_carries_method_minutes_and_changed_parameters(labelling, qtbot, runner):

@@ -177,3 +177,11 @@ def test_long_names_are_shortened_and_told_in_full(labelling):
     assert words.toolTip() == words.text() == "anna · axial 8 / 15"
     words.setText("a very long name of a case " * 9)
     assert labelling.annotate.minimumSizeHint().width() <= labelling.width()
+
+
+def test_nothing_is_cut_off_at_the_right(labelling, qtbot):
+    """There is no scroll bar for the width; after a training all parts are in sight."""
+    labelling.train.train_button.click()
+    qtbot.waitUntil(lambda: "completed" in labelling.train.bar.text(), timeout=20000)
+    area = labelling.findChild(QScrollArea)
+    assert area.widget().minimumSizeHint().width() <= area.viewport().width()

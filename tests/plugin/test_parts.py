@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QLabel
 
 from napari_sslseg import _samples
 from napari_sslseg._reader import get_reader
@@ -31,8 +32,9 @@ from napari_sslseg.widgets.train import duration
 from sslseg.core.annotation import Annotation, SliceKey, SliceRecord, SliceState
 from sslseg.core.config import MethodInfo, Parameter
 from sslseg.core.errors import SslsegError
-from sslseg.core.events import StepReported
+from sslseg.core.events import CriticJudged, StepReported
 from sslseg.core.geometry import Geometry, Plane
+from sslseg.core.prediction import CriticHealth
 from sslseg.core.suggestion import Suggestion
 from sslseg.core.titles import TITLES, title
 
@@ -182,25 +184,69 @@ def test_contrast_looks_past_voxels_that_are_no_numbers():
 
 
 def test_loss_terms_fall_into_three_groups():
-    terms = ["supervised", "consistency", "adversarial", "critic", "pseudo"]
-    groups = ["supervised", "unsupervised", "critic", "critic", "unsupervised"]
+    terms = ["supervised", "consistency", "adversarial", "critic", "critic_image", "pseudo"]
+    groups = ["supervised", "unsupervised", "unsupervised", "critic", "critic", "unsupervised"]
     assert [group_of(term) for term in terms] == groups
+    assert group_of("disagreement") == "", "a share, not a loss"
 
 
-def test_how_often_critics_are_right_is_a_curve_of_its_own(qtbot):
-    """Not added to their losses: the mean over critics."""
-    curves = CurvesWidget()
-    qtbot.addWidget(curves)
-    curves.reset()
-    terms = {"critic": 0.6, "adversarial_target": 0.1}
-    terms |= {"critic_accuracy": 0.9, "critic_image_accuracy": 0.7}
-    curves.add_step(
-        StepReported(
-            run="r", step=3, fraction=1, seconds=1, seconds_left=0, terms=terms, learning_rate=0.1
-        )
+@pytest.fixture
+def curves(qtbot):
+    made = CurvesWidget()
+    qtbot.addWidget(made)
+    made.reset()
+    return made
+
+
+def step(number: int, **terms: float) -> StepReported:
+    return StepReported(
+        run="r",
+        step=number,
+        fraction=1,
+        seconds=1,
+        seconds_left=0,
+        terms=terms,
+        learning_rate=0.1,
     )
-    assert curves.points("critic") == ([3], [pytest.approx(0.7)])
+
+
+def test_how_often_critics_are_right_is_a_curve_of_its_own(curves):
+    """Not added to their losses: the mean over critics."""
+    curves.add_step(step(3, critic=0.6, critic_accuracy=0.9, critic_image_accuracy=0.7))
+    assert curves.points("critic") == ([3], [pytest.approx(0.6)])
     assert curves.points("accuracy") == ([3], [pytest.approx(0.8)])
+
+
+def test_the_critic_s_curve_is_the_mean_of_the_critics_own_losses(curves):
+    """So that 0.69 and 0.1 can be read off it; one that only watches learns every other step."""
+    curves.add_step(step(1, critic=0.7, critic_image=0.1, adversarial_unlabelled=5.0))
+    curves.add_step(step(2, critic_image=0.3, adversarial_unlabelled=5.0))
+    assert curves.points("critic") == ([1, 2], [pytest.approx(0.4), pytest.approx(0.5)])
+    assert curves.points("unsupervised") == ([1, 2], [5.0, 5.0])
+    curves.reset()
+    curves.add_step(step(1, critic=0.7))
+    assert curves.points("critic") == ([1], [0.7]), "of this run alone"
+
+
+def test_disagreement_of_networks_is_in_no_loss(curves):
+    curves.add_step(step(1, consistency=0.1, disagreement=0.9))
+    assert curves.points("unsupervised") == ([1], [0.1])
+
+
+def test_judgements_are_points_and_an_auc_is_one_where_it_was_measured(curves):
+    """Held-out slices are learnt from in the end; then the last AUC stands, but is no new point."""
+    health = CriticHealth(auc=0.81, auc_step=40, words="Usable.", accuracy_real=0.8)
+    for number in (40, 80):
+        found = health.model_copy(update={"accuracy_fake": number / 100})
+        curves.add_judgement(CriticJudged(run="r", step=number, health=found))
+    assert curves.points("auc") == ([40], [0.81])
+    assert curves.points("real") == ([40, 80], [0.8, 0.8])
+    assert curves.points("fake") == ([40, 80], [0.4, 0.8])
+    assert curves.points("diversity") == ([], [])
+    label = curves.findChild(QLabel, "judged")
+    assert "AUC 0.81 (step 40)" in label.text()
+    assert "diversity" not in label.text(), "no critic pushes"
+    assert "Usable." in label.toolTip()
 
 
 def test_a_long_curve_is_thinned():

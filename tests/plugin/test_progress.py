@@ -196,6 +196,7 @@ def test_a_baseline_is_shown_beside_the_method(labelling, qtbot, runner):
     assert "mean-teacher: Dice 0.80 ± 0.05 (only n = 2)" in words.text()
     assert "Supervised alone: Dice 0.70 ± 0.05 (only n = 2)" in words.text()
     assert curves.points("baseline") == ([3], [0.7])
+    assert curves.points("auc")[0] == [runner.steps], "nor is its critic"
     assert max(curves.points("supervised")[1]) < 2, "the baseline's losses are not mixed in"
     assert "U-Net" in dock.train.plan.text()
 

@@ -9,7 +9,7 @@ from engine_worlds import paint, write_image
 
 from sslseg.core.config import DeviceChoice, TrainRequest
 from sslseg.core.control import Control
-from sslseg.core.events import CriticJudged, PredictionReady, StepReported
+from sslseg.core.events import EVENT, CriticJudged, PredictionReady, StepReported, Validated
 from sslseg.session import Session
 
 
@@ -44,6 +44,23 @@ def test_a_round_tells_the_health_of_the_critic_that_pushes(session, method):
     last = [event for event in events if isinstance(event, StepReported)][-1].terms
     assert any(name.startswith("adversarial_") for name in last)
     assert any(name.startswith("critic_") and name.endswith("_accuracy") for name in last)
+
+
+def test_critics_are_judged_to_the_end_and_each_judgement_is_in_the_log(session):
+    """Four steps: held-out slices judge after the second one, and then join."""
+    events = train(session, "dan")
+    judged = [event for event in events if isinstance(event, CriticJudged)]
+    first, last = next(event for event in judged if event.step == 2), judged[-1]
+    assert last.step == 4
+    assert max(event.step for event in events if isinstance(event, Validated)) == 2
+    assert first.health.auc is not None
+    assert (last.health.auc, last.health.auc_step) == (first.health.auc, 2)
+    assert "on held-out slices, last at step 2" in last.health.words
+    assert last.health.loss != first.health.loss, "critics learnt on"
+    assert last.health.diversity is not None
+    log = session.store.path / "runs" / last.run / "critic.jsonl"
+    lines = log.read_text(encoding="utf-8").splitlines()
+    assert [EVENT.validate_json(line) for line in lines] == judged
 
 
 def test_own_critics_are_judged_where_none_rides(session):

@@ -62,6 +62,10 @@ def test_health(value, held_out, healthy):
     assert value is None or f"{value:.2f}" in found.words
 
 
+def test_an_auc_of_an_earlier_step_says_so():
+    assert "(AUC 0.81 on held-out slices, last at step 350)" in judge(0.81, True, 350).words
+
+
 def test_the_critic_skips_a_batch_without_truth():
     trainer = tiny_trainer("supervised")
     before = trainer.state()

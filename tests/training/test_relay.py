@@ -112,6 +112,14 @@ def test_only_the_network_whose_turn_it_is_learns():
     assert relay.step_count == 4
 
 
+def test_critics_are_judged_while_they_learn():
+    relay = tiny_relay(0.01)
+    run(relay, [0.0, BEFORE])
+    assert set(relay.records()) == {"critic"}
+    run(relay, [AFTER])
+    assert relay.records() == {}
+
+
 def test_slices_learn_as_in_a_run_of_that_length():
     """Ramps and learning rate of the first part end with it."""
     relay, alone = tiny_relay(), tiny_trainer("bcp", 2, None)

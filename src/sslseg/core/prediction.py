@@ -17,6 +17,9 @@ class CriticHealth(BaseModel):
     auc : float or None
         Area under the ROC curve of telling truth from prediction on held-out annotated slices
         (on annotated slices where none are held out); None where it could not be measured.
+    auc_step : int or None
+        The step at which `auc` was measured. Held-out slices are learnt from in the end, so that
+        later judgements keep the last one of before.
     healthy : bool
         Whether `auc` lies within 0.6 and 0.95.
     words : str
@@ -32,6 +35,7 @@ class CriticHealth(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     auc: float | None = None
+    auc_step: int | None = None
     healthy: bool = False
     words: str = "No discriminator was trained."
     loss: float | None = None

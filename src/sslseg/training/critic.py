@@ -91,15 +91,25 @@ def auc(positive: npt.NDArray[np.floating], negative: npt.NDArray[np.floating]) 
     return float((ranks[: len(positive)].sum() - low) / (len(positive) * len(negative)))
 
 
-def judge(value: float | None, held_out: bool) -> CriticHealth:
+def judge(value: float | None, held_out: bool, step: int | None = None) -> CriticHealth:
     """Say in words whether an AUC makes the confidence layer believable.
 
     Only held-out slices can show it: on slices that it learnt from, any critic looks good.
+
+    Parameters
+    ----------
+    value : float or None
+        The AUC; None where nothing could be measured.
+    held_out : bool
+        Whether on held-out slices.
+    step : int or None
+        When it was measured, where that was before now.
     """
     if value is None:
         words = "The discriminator could not be judged: no annotated slice holds foreground yet."
         return CriticHealth(auc=None, healthy=False, words=words)
     figure = f"AUC {value:.2f} on {'held-out' if held_out else 'training'} slices"
+    figure += "" if step is None else f", last at step {step}"
     healthy = False
     if value < HEALTHY[0]:
         words = f"Do not rely on confidence yet: it cannot tell truth from prediction ({figure})."

@@ -83,7 +83,8 @@ class Job:
     prepare : callable
         Yields progress before the first step and returns the data.
     validate : callable
-        Returns what was measured on held-out slices, by events; nothing once they joined.
+        Returns by events what was measured on held-out slices (no Dice once they joined), and how
+        the critics fare.
     join_held_out : callable
         Keeps the model that never saw them for the next round's warm start, then lets the
         held-out slices into the data. With few slices each one counts, so the last part of a

@@ -27,6 +27,7 @@ from sslseg.inference.predictor import Predictor
 from sslseg.methods.base import MethodParams
 from sslseg.methods.shared import CriticParams, TrainingParams
 from sslseg.methods.supervised import Supervised
+from sslseg.networks.record import Record
 from sslseg.training.device import Device
 from sslseg.training.planner import Plan, coarse_axis, make_plan
 from sslseg.training.tensors import named
@@ -146,6 +147,10 @@ class Relay(Trainer):
             self._labels[case.name] = said.astype(np.int16)
         said = self._labels[case.name]
         return said if case.target is None else np.where(case.target == IGNORE, said, case.target)
+
+    def records(self) -> dict[str, Record]:
+        """Return how each critic fares; none does any more once the network of boxes learns."""
+        return {} if self.pupil.step_count else super().records()
 
     def predictor(self) -> Predictor:
         """Return a predictor of both, once the network of boxes knows something."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
@@ -21,13 +22,11 @@ from sslseg.core.events import (
     RunStarted,
     Validated,
 )
-from sslseg.core.prediction import CriticHealth
 from sslseg.core.words import counted
 from sslseg.data.domains import target_cases
 from sslseg.data.preprocessing import prepare_all
 from sslseg.data.project import Coverage, HeldOutSlice, ProjectData, coverage
 from sslseg.data.sampling import Sampler
-from sslseg.inference.predictor import Predictor
 from sslseg.methods import find
 from sslseg.methods.base import Method, MethodParams
 from sslseg.methods.shared import TrainingParams
@@ -36,12 +35,12 @@ from sslseg.storage.store import ProjectStore
 from sslseg.training import model, pretrained
 from sslseg.training.costs import Costs
 from sslseg.training.device import Device, choose
-from sslseg.training.health import NO_CONFIDENCE, diversity, told
 from sslseg.training.loop import Job, Schedule
 from sslseg.training.planner import Plan, default_minutes, make_plan
 from sslseg.training.relay import relayed
 from sslseg.training.trainer import Trainer
-from sslseg.training.validation import critic_health, slice_dice
+from sslseg.training.validation import slice_dice
+from sslseg.training.watch import CriticWatch
 
 NOTHING_BEFORE = "Starts anew: no earlier run of this method and shape."
 UNTIL_THEY_JOIN = "for the first {share:.0%} of the run to measure Dice on, then to learn from."
@@ -51,9 +50,6 @@ NOTHING_HELD_OUT = (
 UNFIT = "What was pre-trained does not fit this network, so it is not used."
 
 Preview = Callable[[Trainer, model.ModelFacts], PredictionReady | None]
-
-ITEMS_TO_COMPARE = 8
-"""Unlabelled patches, the same each time, that show whether predictions become one."""
 
 
 @dataclass
@@ -90,10 +86,9 @@ class Round:
     device: Device = field(init=False)
     plan: Plan = field(init=False)
     trainer: Trainer = field(init=False)
-    health: CriticHealth = field(init=False, default_factory=CriticHealth)
+    watch: CriticWatch = field(init=False)
     before: str | None = field(init=False, default=None)
     _data: ProjectData | None = field(init=False, default=None)
-    _widest: float = field(init=False, default=0.0)
     _joined: bool = field(init=False, default=False)
     _pretrained: str = field(init=False, default="")
     _target_cases: set[str] | None = field(init=False, default=None)
@@ -118,6 +113,9 @@ class Round:
         self.classes = tuple(label.name for label in self.store.classes)
         self.plan = self._planned(covered, required(training, chosen), chosen)
         self.trainer = model.make_trainer(self.request, self.method, self.plan, self.device)
+        self.watch = CriticWatch(
+            self.trainer, self.plan.patches, self.plan.network.classes, self.request.seed
+        )
         self.run = new_run(self.store.path / "runs", self.method)
 
     def _planned(
@@ -174,7 +172,7 @@ class Round:
             saw_held_out=self._joined,
             baseline=self.baseline,
             pretrained=self._pretrained,
-            critic=self.health,
+            critic=self.watch.health,
             annotated=self._annotated,
         )
 
@@ -249,10 +247,11 @@ class Round:
             self._joined = True
 
     def _validate(self) -> list[Validated | CriticJudged]:
-        """Measure Dice on held-out slices and judge the critic; nothing when asked to stop."""
+        """Measure Dice on held-out slices and judge the critics; nothing when asked to stop.
+
+        Once held-out slices joined there is no Dice to measure, but critics go on playing.
+        """
         assert self._data is not None
-        if self._joined:
-            return []
         try:
             held = self._costs.measured(self.trainer.predictor(), self._data.held_out())
             return [*self._dice(held), *self._judge(self._data)]
@@ -288,28 +287,18 @@ class Round:
         ]
 
     def _judge(self, data: ProjectData) -> list[Validated | CriticJudged]:
-        records = self.trainer.records()
-        if not records:
+        health = self.watch.look(data)
+        if health is None:
             return []
-        predictor, seed = self.trainer.predictor(), self.request.seed
-        health = CriticHealth(words=NO_CONFIDENCE)
-        if predictor.critic is not None:
-            unseen = data.validation_sampler(self.plan.patches, seed)
-            sampler = unseen or data.annotated_sampler(self.plan.patches, seed)
-            health = critic_health(
-                predictor, sampler, self.plan.network.classes, held_out=unseen is not None
-            )
-        judge = self.trainer.method.judge or "critic"
-        steps = self.trainer.step_count / max(self.trainer.fraction, 1e-6)
-        spread = self._spread(predictor, data) if self.trainer.pushed else None
-        self.health = told(health, records, judge, steps, spread, self._widest)
-        self._widest = max(self._widest, spread or 0.0)
-        return [CriticJudged(run=self.run, step=self.trainer.step_count, health=self.health)]
+        judged = CriticJudged(run=self.run, step=self.trainer.step_count, health=health)
+        self._log(judged)
+        return [judged]
 
-    def _spread(self, predictor: Predictor, data: ProjectData) -> float:
-        """Return how diverse predictions on unlabelled items are: the target's in adaptation."""
-        plan = replace(self.plan.patches, labelled=0, unlabelled=ITEMS_TO_COMPARE)
-        return diversity(predictor, data.annotated_sampler(plan, self.request.seed))
+    def _log(self, judged: CriticJudged) -> None:
+        """Append to the run's own log; where that cannot be, the training is worth more."""
+        path = self.store.path / "runs" / self.run / "critic.jsonl"
+        with suppress(OSError), path.open("a", encoding="utf-8") as log:
+            log.write(judged.model_dump_json() + "\n")
 
     def _save(self) -> str:
         return self._saved(self.trainer.state())
