@@ -298,7 +298,7 @@ def test_what_a_run_leaves_on_disk_is_plain(session):
     paint(session.store, "a", [2, 5])
     run(session)
     (folder,) = (session.store.path / "runs").iterdir()
-    assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
+    assert {path.suffix for path in folder.iterdir()} == {".json", ".jsonl", ".safetensors"}
     asked = json.loads((folder / "run.json").read_text())
     assert TrainRequest.model_validate(asked) == request()
 
