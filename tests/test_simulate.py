@@ -331,6 +331,7 @@ def test_repetitions_share_no_seed(tmp_path):
 
 def test_each_seed_draws_cases_of_its_own_the_same_for_all_its_arms(world):
     _, found = play(world, 1, pool=2, seeds=(0, 5), strategies=("equal", "random"))
+    assert found["scored_on"]["cases"] == [], "each seed has its own"
     by_seed = {}
     for arm in found["arms"]:
         assert len(arm["cases"]) == 2

@@ -251,8 +251,8 @@ class Session:
     ) -> tuple[Suggestion, ...]:
         """Return the slices worth labelling next, best first.
 
-        Without any prediction: diverse cases and spread slices. `seed` matters to the strategies
-        that draw at random.
+        Without any prediction: diverse cases and spread slices, as every second one is while a
+        class was never drawn. `seed` matters to the strategies that draw at random.
 
         Raises
         ------

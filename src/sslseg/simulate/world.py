@@ -95,8 +95,8 @@ class World:
 
     @property
     def scored(self) -> tuple[str, ...]:
-        """The cases that models are scored on."""
-        return self.kept_out or self.free
+        """The cases that models are scored on; none where each seed has its own."""
+        return self.kept_out or (self.free if self.size is None else ())
 
     def truth(self, case: str) -> npt.NDArray[np.uint8]:
         """Read the true labels ``(X, Y, Z)`` of a case."""
@@ -116,9 +116,9 @@ class World:
         words = (
             "Whole volumes of cases that were no part of the project: no model saw them."
             if self.kept_out
-            else "Whole volumes of the project's own cases, by the model's prediction, also where "
-            "slices were annotated, so that all arms are measured on the same voxels. Their images "
-            "were learnt from (transductive)."
+            else "Whole volumes of the project's own cases (`cases` of each arm), by the model's "
+            "prediction, also where slices were annotated, so that all arms of a seed are measured "
+            "on the same voxels. Their images were learnt from (transductive)."
         )
         return {
             "cases": list(self.scored),
