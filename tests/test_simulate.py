@@ -21,10 +21,10 @@ from sslseg.core.events import (
     SimulationReported,
     StepReported,
 )
+from sslseg.core.seeds import derived
 from sslseg.evaluation import dice
 from sslseg.session import Session
 from sslseg.simulate.arms import arms_of
-from sslseg.simulate.draws import derived
 from sslseg.simulate.play import progress_alone, simulate
 from sslseg.simulate.world import World
 from sslseg.storage.arrays import latest_prediction, load_array

@@ -16,8 +16,8 @@ from sslseg.core.annotation import SliceKey
 from sslseg.core.config import SimulationRequest, TrainRequest
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import ArmCurve
+from sslseg.core.seeds import derived
 from sslseg.methods import find
-from sslseg.simulate.draws import derived
 from sslseg.suggest.strategies import strategy_named
 from sslseg.training.model import settings_of
 

@@ -21,12 +21,12 @@ from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import ArmCurve, Event
 from sslseg.core.geometry import take_slice
+from sslseg.core.seeds import derived
 from sslseg.core.suggestion import Suggestion
 from sslseg.core.words import counted
 from sslseg.evaluation import dice
 from sslseg.session import Session
 from sslseg.simulate.arms import Arm, Dice, Round, averaged, curve, digest
-from sslseg.simulate.draws import derived
 from sslseg.simulate.effort import effort
 from sslseg.simulate.world import World, make_project
 from sslseg.storage.arrays import latest_prediction, load_array, load_info, shrink_predictions

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from sslseg.core.config import SimulationRequest
 from sslseg.core.errors import SslsegError
+from sslseg.core.seeds import derived
 from sslseg.core.volume import CaseRecord
-from sslseg.simulate.draws import derived
 from sslseg.storage.images import label_files, read_labels
 from sslseg.storage.schema import DATABASE
 from sslseg.storage.store import ProjectStore
