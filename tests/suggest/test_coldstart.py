@@ -58,18 +58,18 @@ def test_order_of_few_cases(make_case, many):
     assert sorted(names(cases, 5)) == [str(n) for n in range(many)]
 
 
-def test_slices_lie_in_one_plane_one_of_each_case_spread_over_all(make_case):
-    """101 slices from 10 to 90: the middle, then the quarters, whichever case they fall to."""
+def test_slices_lie_in_one_plane_and_are_spread_over_all_cases(make_case):
+    """101 slices from 10 to 90: the middle, then the quarters, then the eighths of these."""
     cases = [make_case(str(n), geometry=grid((51, 101, 51))) for n in range(3)]
-    found = list(islice(spread_slices(cases, [2, 0, 1], 0.1, 0.9), 4))
+    found = list(islice(spread_slices(cases, [2, 0, 1], 2, 0.1, 0.9), 6))
     assert {plane for _, plane, _ in found} == {Plane.CORONAL}
-    assert [(number, index) for number, _, index in found[:3]] == [(2, 50), (0, 30), (1, 70)]
-    assert found[3][2] == 20
+    places = [(number, index) for number, _, index in found]
+    assert places == [(2, 50), (2, 30), (0, 70), (0, 20), (1, 60), (1, 40)]
 
 
 def test_slices_run_out_without_repeating(make_case):
     case = make_case(geometry=grid((3, 4, 2)), annotated={Plane.AXIAL: (0,)})
-    found = list(spread_slices([case], [0], 0.1, 0.9))
+    found = list(spread_slices([case], [0], 3, 0.1, 0.9))
     assert len(found) == len(set(found)) == 3 + 4 + 1
 
 

@@ -26,8 +26,9 @@ from sslseg.suggest.strategies import (
 )
 from sslseg.suggest.views import CaseView, Table
 
-INNER, WHOLE = (0.1, 0.9), (0.0, 1.0)
-"""Part of an axis from which a cold start takes its slices, and `equal` does."""
+VISIT, INNER = 3, (0.1, 0.9)
+"""Slices of a case that a cold start asks for before it goes to the next, and the part of an axis
+from which it takes them. `equal` goes on after each slice, and takes any."""
 
 
 def rank(
@@ -100,8 +101,11 @@ def _without_model(
     undrawn: Sequence[str],
 ) -> list[Suggestion]:
     equal = strategy == EQUAL
-    order = rng.permutation(len(cases)).tolist() if equal else typical_order(cases, count, rng)
-    targets = spread_slices(cases, order, *(WHOLE if equal else INNER))
+    if equal:
+        targets = spread_slices(cases, rng.permutation(len(cases)).tolist(), 1, 0.0, 1.0)
+    else:
+        order = typical_order(cases, -(-max(count, 0) // VISIT), rng)
+        targets = spread_slices(cases, order, VISIT, *INNER)
     labelled = any(case.labelled for case in cases)
     found: list[Suggestion] = []
     for place, (number, plane, index) in enumerate(islice(targets, max(count, 0))):

@@ -26,24 +26,22 @@ def position(number: int, low: float, high: float) -> float:
 
 
 def spread_slices(
-    cases: Sequence[CaseView], order: Sequence[int], low: float, high: float
+    cases: Sequence[CaseView], order: Sequence[int], per_visit: int, low: float, high: float
 ) -> Iterator[Target]:
     """Yield unannotated slices, equally spaced over the whole project.
 
-    One slice of each case in `order`, and round again; cases with fewer annotated slices come
-    first, whoever annotated them. The i-th slice of the project, those annotated before counted,
-    lies at ``position(i, low, high)`` of its case's axis, and goes to that of the waiting cases
-    which is labelled farthest from there. All lie in the main plane of the project; other planes
-    follow once it has no slice left with a gap to taken ones, and such without a gap come last of
-    all.
-
-    Neighbouring slices of a case tell nearly the same, those of another case do not; and slices of
-    one plane suit the quickest network.
+    `per_visit` slices of each case in `order`, and round again; cases with fewer annotated slices
+    come first, whoever annotated them. The i-th slice of the project, those annotated before
+    counted, lies at ``position(i, low, high)`` of its case's axis; a visit begins in that of the
+    waiting cases which is labelled farthest from there. All lie in the main plane of the project;
+    other planes follow once it has no slice left with a gap to taken ones, and such without a gap
+    come last of all.
     """
     main = main_plane(cases)
     visits = [case.labelled for case in cases]
     taken = [{plane: set(case.annotated.get(plane, ())) for plane in Plane} for case in cases]
     number = sum(len(planes[main]) for planes in taken)
+    chosen, left = -1, 0
     for apart, turn in product((True, False), range(len(Plane))):
         planes = {n: plane for n in order if (plane := _plane(cases[n], main, turn))}
         sizes = {n: cases[n].geometry.slices(plane) for n, plane in planes.items()}
@@ -51,15 +49,16 @@ def spread_slices(
         while waiting := [n for n in planes if free[n]]:
             number += 1
             share = position(number, low, high)
-            fewest = min(visits[n] for n in waiting)
-            chosen = max(
-                (n for n in waiting if visits[n] == fewest),
-                key=lambda n: _gap(share, taken[n][planes[n]], sizes[n]),
-            )
+            if left == 0 or chosen not in waiting:
+                fewest, left = min(visits[n] for n in waiting), per_visit
+                chosen = max(
+                    (n for n in waiting if visits[n] == fewest),
+                    key=lambda n: _gap(share, taken[n][planes[n]], sizes[n]),
+                )
             wanted = round(share * (sizes[chosen] - 1))
             index = min(free[chosen], key=lambda i: abs(i - wanted))
             yield chosen, planes[chosen], index
-            visits[chosen] += 1
+            visits[chosen], left = visits[chosen] + 1, left - 1
             taken[chosen][planes[chosen]].add(index)
             free[chosen] = _free(sizes[chosen], taken[chosen][planes[chosen]], apart)
 
