@@ -35,9 +35,10 @@ from sslseg.suggest.acquisition import slice_scores
 from sslseg.suggest.selection import rank
 from sslseg.suggest.strategies import strategy_named
 from sslseg.suggest.views import CaseView, annotated_slices
-from sslseg.training import loop, model
+from sslseg.training import loop, model, pretrained
 from sslseg.training.baseline import baseline_of, watched
 from sslseg.training.device import choose
+from sslseg.training.embeddings import read as read_embeddings
 from sslseg.training.prediction import predict_case
 from sslseg.training.pretrain import PretrainingRound
 from sslseg.training.round import Round
@@ -259,10 +260,16 @@ class Session:
         SslsegError
             For an unknown strategy, or in a project without cases.
         """
-        records = self.store.slices()
+        records, cases = self.store.slices(), self.store.cases()
+        folder = pretrained.folder_of(self.store.path)
+        learnt = read_embeddings(folder, [record.name for record in cases])
         views = [
-            self._view(record, annotated_slices(records, record.name))
-            for record in self.store.cases()
+            self._view(
+                record,
+                annotated_slices(records, record.name),
+                learnt.get(record.name) or record.features,
+            )
+            for record in cases
         ]
         if not views:
             raise SslsegError("no case in the project", "at least one", "Add volumes first.")
@@ -280,14 +287,19 @@ class Session:
             )
         )
 
-    def _view(self, record: CaseRecord, annotated: dict[Plane, tuple[int, ...]]) -> CaseView:
+    def _view(
+        self,
+        record: CaseRecord,
+        annotated: dict[Plane, tuple[int, ...]],
+        features: Sequence[float],
+    ) -> CaseView:
         folder = arrays.latest_prediction(self.store.path, record.name)
         return CaseView(
             name=record.name,
             geometry=record.geometry,
             annotated=annotated,
             scores=arrays.load_scores(folder) if folder else None,
-            features=np.array(record.features) if record.features else None,
+            features=np.array(features) if features else None,
             critic=arrays.load_info(folder).critic if folder else CriticHealth(),
         )
 

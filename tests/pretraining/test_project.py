@@ -87,9 +87,9 @@ def test_it_runs_without_any_label_and_says_so(session, name):
 
 
 def test_a_training_begins_from_it_and_goes_on_from_itself(session):
-    started = pretrain(session)[0]
-    paint(session.store, "a", [2, 5])
     settings = {"plane": "axial"}
+    started = pretrain(session, request(settings=settings))[0]
+    paint(session.store, "a", [2, 5])
     first = began(session, request(settings=settings))
     assert "Starts from the encoder pre-trained by masked reconstruction." in first.plan
     facts = model.load_facts(session.store.path)

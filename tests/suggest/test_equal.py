@@ -67,7 +67,7 @@ def test_thick_slices_keep_their_own_plane(make_case):
 def test_other_planes_follow_where_one_is_full_and_slices_without_a_gap_come_last(make_case):
     found = equal([make_case(geometry=grid((3, 3, 3)))], 20)
     keys = [(s.plane, s.slice) for s in found]
-    assert keys[0] == (Plane.SAGITTAL, 1)
+    assert keys[0] == (Plane.AXIAL, 1)
     assert len(set(keys)) == len(keys) == 9
     close = [
         any((plane, index + step) in keys[:place] for step in (-1, 1))

@@ -6,6 +6,7 @@ front (anterior), axis 2 to the top (superior), and worlds are in millimetres, R
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Self
 
@@ -127,3 +128,25 @@ class Geometry(BaseModel):
 def take_slice(volume: Array, plane: Plane, index: int) -> Array:
     """Return the view of slice `index` of a RAS+ array; two axes in RAS order."""
     return volume[(slice(None),) * plane.axis + (index,)]
+
+
+def stretched(geometry: Geometry, plane: Plane) -> float:
+    """Return how many times longer than wide the voxels of a plane's slices are, at least 1."""
+    sides = [size for axis, size in enumerate(geometry.spacing) if axis != plane.axis]
+    return max(sides) / min(sides)
+
+
+def first_plane(geometries: Sequence[Geometry]) -> Plane:
+    """Return the plane to begin with where nobody chose one; axial without any volume.
+
+    The one whose voxels are least stretched in the median; among equals the one with most slices,
+    which are the smallest: quick to draw, and a network of slices sees all of one at once. Stretch
+    is rounded, since voxel sizes of one sequence differ in the second digit.
+    """
+
+    def worth(plane: Plane) -> tuple[float, float]:
+        stretch = np.median([stretched(each, plane) for each in geometries])
+        return round(float(stretch), 1), -float(np.median([g.slices(plane) for g in geometries]))
+
+    planes = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)
+    return min(planes, key=worth) if geometries else Plane.AXIAL

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sslseg.core.geometry import Plane
-from sslseg.suggest.views import CaseView, Table, stretched
+from sslseg.core.geometry import Plane, first_plane
+from sslseg.suggest.views import CaseView, Table
 
 Factors = npt.NDArray[np.float64]
 
@@ -20,32 +20,17 @@ SAME_VIEW = 0.5
 
 
 def main_plane(cases: Sequence[CaseView]) -> Plane:
-    """Return the plane with most annotated slices; where there are none, the one to begin with.
-
-    That is the one whose voxels are least stretched in most cases; among equals the one with most
-    slices, which are the smallest: quick to draw, and a network of slices sees all of one at once.
-    """
+    """Return the plane with most annotated slices; where there are none, the one to begin with."""
     used = _annotated(cases)
     if used.any():
         return Plane.of_axis(int(used.argmax()))
-    return min(Plane, key=lambda plane: _middle(cases, plane))
+    return first_plane([case.geometry for case in cases])
 
 
 def _annotated(cases: Sequence[CaseView]) -> npt.NDArray[np.intp]:
     """Return how many slices of each plane are annotated, by axis."""
     slices = [[len(case.annotated.get(Plane.of_axis(a), ())) for a in range(3)] for case in cases]
     return np.asarray(np.array(slices, np.intp).reshape(-1, 3).sum(0))
-
-
-def _middle(cases: Sequence[CaseView], plane: Plane) -> tuple[float, float]:
-    """Return the median stretch of a plane's voxels, and the median count of its slices, negated.
-
-    Stretch is rounded: voxel sizes of one sequence differ in the second digit.
-    """
-    if not cases:
-        return 0.0, 0.0
-    stretch = np.median([stretched(case.geometry, plane) for case in cases])
-    return round(float(stretch), 1), -float(np.median([c.geometry.slices(plane) for c in cases]))
 
 
 def habit(table: Table, cases: Sequence[CaseView]) -> Factors:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslseg.core.annotation import SliceRecord, SliceState
-from sslseg.core.geometry import Geometry, Plane
+from sslseg.core.geometry import Geometry, Plane, stretched
 from sslseg.core.prediction import CriticHealth
 
 MAX_STRETCH = 2.5
@@ -63,12 +63,6 @@ def offered_planes(geometry: Geometry) -> tuple[Plane, ...]:
     stretch = {plane: stretched(geometry, plane) for plane in Plane}
     best = min(stretch.values())
     return tuple(plane for plane in Plane if stretch[plane] <= max(MAX_STRETCH, best))
-
-
-def stretched(geometry: Geometry, plane: Plane) -> float:
-    """Return how many times longer than wide the voxels of a plane's slices are, at least 1."""
-    sides = [size for axis, size in enumerate(geometry.spacing) if axis != plane.axis]
-    return max(sides) / min(sides)
 
 
 SUMS = ("band", "uncertainty", "mutual", "doubt", "foreground", "boundary")

@@ -9,7 +9,7 @@ from statistics import median
 
 from pydantic import BaseModel, ConfigDict
 
-from sslseg.core.geometry import Plane
+from sslseg.core.geometry import Plane, first_plane
 from sslseg.core.volume import CaseRecord
 from sslseg.data.preprocessing import Spacing, grid_shape
 from sslseg.data.project import Coverage
@@ -199,7 +199,8 @@ def choose_axis(
     """Return the slice axis of a 2.5-D network, or None for 3-D, and why."""
     coarse = coarse_axis(cases)
     planes = covered.planes
-    used = planes.most_common(1)[0][0] if planes else Plane.AXIAL
+    begins = first_plane([case.geometry for case in cases])
+    used = planes.most_common(1)[0][0] if planes else begins
     fixed = None if params.plane == "auto" else Plane(params.plane)
     if params.dimensions == "3d":
         thick = "" if coarse is None else ", though slices are thick"

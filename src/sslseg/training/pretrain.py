@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from torch import nn
+
 from sslseg.core.catalogue import DEFAULT_PRETRAINING
 from sslseg.core.config import TrainRequest
 from sslseg.core.control import Control
@@ -20,6 +22,7 @@ from sslseg.storage.arrays import make_folder
 from sslseg.storage.store import ProjectStore
 from sslseg.training import pretrained
 from sslseg.training.device import Device, choose
+from sslseg.training.embeddings import embeddings, write
 from sslseg.training.loop import Job
 from sslseg.training.model import sort_settings
 from sslseg.training.planner import Plan, make_plan
@@ -32,7 +35,7 @@ class PretrainingRound:
     """Everything one pre-training of a project needs; `job` hands it to the loop.
 
     The plan is made as for a training with the same settings, from the annotations that there
-    are (none: axial slices, or across thick ones), so that its encoder fits the later network.
+    are (none: those of `first_plane`), so that its encoder fits the later network.
 
     Parameters
     ----------
@@ -103,7 +106,7 @@ class PretrainingRound:
             join_held_out=lambda: None,
             preview=lambda: None,
             save=self._save,
-            conclude=self._save,
+            conclude=self._conclude,
         )
 
     # ---- the loop's data ----
@@ -123,6 +126,13 @@ class PretrainingRound:
         for record in cases:
             image = load_prepared(self.store, record, spacing).image
             self._images.append(TrainingCase(record.name, image, None))
+
+    def _conclude(self) -> str:
+        folder = pretrained.folder_of(self.store.path) / self.run
+        nets, device = nn.ModuleDict(self.trainer.nets), self.device.torch
+        found = embeddings(nets, self._images, self.plan.patches, device, self.control)
+        write(folder, found)
+        return self._save()
 
     def _save(self) -> str:
         facts = pretrained.PretrainedFacts(
