@@ -243,6 +243,19 @@ def test_a_round_goes_on_from_the_last_unless_fresh(session):
     assert of(RunStarted, new)[0].run in " ".join(of(RunStarted, warm)[0].plan)
 
 
+def test_another_plane_begins_anew_and_the_first_goes_on_where_it_was(tmp_path):
+    """Of a cube, slices of all planes have one shape, and so have their networks."""
+    with Session.create(tmp_path / "p", ["one", "two"]) as session:
+        list(session.add([write_image(tmp_path / "a.nii.gz", 0, (12, 12, 12))], Control()))
+        paint(session.store, "a", [2, 5])
+        (first, *_), (other, *_), (again, *_) = (
+            run(session, request(settings={"plane": plane}))
+            for plane in ("coronal", "axial", "coronal")
+        )
+    assert not any("Goes on" in words for words in other.plan)
+    assert f"Goes on from run {first.run}." in again.plan
+
+
 def test_another_method_begins_anew(session):
     paint(session.store, "a", [2, 5])
     run(session, request(method="supervised"))

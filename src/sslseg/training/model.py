@@ -16,7 +16,6 @@ from sslseg.methods import find
 from sslseg.methods.base import MethodParams
 from sslseg.methods.parameters import fill
 from sslseg.methods.shared import CriticParams, TrainingParams
-from sslseg.networks.factory import NetworkSpec
 from sslseg.storage import checkpoints
 from sslseg.training.device import Device
 from sslseg.training.planner import Plan
@@ -209,10 +208,11 @@ def load(project: Path, device: Device) -> tuple[Trainer, ModelFacts]:
 
 
 def to_go_on_from(
-    project: Path, method: str, network: NetworkSpec
+    project: Path, method: str, plan: Plan
 ) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
     """Return the newest weights of this method and shape, if there are any.
 
+    Of a network of slices also the plane must be the same: another one shows another image.
     A baseline trained in between does not break the line of a method.
     """
     for run in runs(project):
@@ -221,6 +221,9 @@ def to_go_on_from(
             continue
         kept = honest(run)
         found = _read(kept) if kept.exists() else _read(run)
-        if found is not None and found[0].plan.network == network:
+        if found is None:
+            continue
+        theirs = found[0].plan
+        if (theirs.network, theirs.axis) == (plan.network, plan.axis):
             return found
     return None

@@ -187,7 +187,7 @@ class Round:
         path, network = self.store.path, self.plan.network
         wanted = self.trainer.training.pretrained
         learnt = pretrained.newest(path, network) if wanted else None
-        before = None if self.request.fresh else model.to_go_on_from(path, self.method, network)
+        before = None if self.request.fresh else model.to_go_on_from(path, self.method, self.plan)
         if before and (learnt is None or before[0].run > learnt.run):
             self.trainer.load_weights(before[1])
             self.trainer.begins = GOES_ON_AT
