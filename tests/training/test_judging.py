@@ -109,8 +109,10 @@ def painter(values: np.ndarray) -> Predictor:
     return Predictor(members, None, 3, None, 1, (8, 8, 6), CPU.torch, None)
 
 
-def held(truth: np.ndarray, volume: np.ndarray, plane: Plane, index: int) -> HeldOutSlice:
-    return HeldOutSlice(TrainingCase("a", volume, None), plane, index, truth.astype(np.int16))
+def held(
+    truth: np.ndarray, volume: np.ndarray, plane: Plane, index: int, case: str = "a"
+) -> HeldOutSlice:
+    return HeldOutSlice(TrainingCase(case, volume, None), plane, index, truth.astype(np.int16))
 
 
 def test_dice_by_hand_is_pooled_and_masked():
@@ -127,6 +129,20 @@ def test_dice_by_hand_is_pooled_and_masked():
     assert found.classes == [pytest.approx(2 * 3 / (3 + 5)), None]
     assert found.mean == pytest.approx(0.75)
     assert found.without == (0.0, pytest.approx(2 * 3 / (3 + 4)))
+
+
+def test_from_three_cases_on_each_is_left_out_whole():
+    """Two voxels on each of two slices of three cases; of the third none is found."""
+    found, missed = np.zeros(SHAPE, np.float16), np.zeros(SHAPE, np.float16)
+    found[:2, :, 0] = 1
+    truth = np.zeros((SHAPE[0], SHAPE[2]))
+    truth[:2, 0] = 1
+    volumes = {"a": found, "b": found, "c": missed}
+    slices = [held(truth, volumes[case], CORONAL, i, case) for case in "abc" for i in (2, 5)]
+    judged = slice_dice(painter(found), slices, 3, Control())
+    assert judged.mean == pytest.approx(2 * 8 / (8 + 12))
+    assert judged.without == pytest.approx((2 * 4 / (4 + 8), 2 * 4 / (4 + 8), 1.0))
+    assert len(slice_dice(painter(found), slices[:4], 3, Control()).without) == 4
 
 
 @pytest.mark.parametrize("plane", list(Plane))

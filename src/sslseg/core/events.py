@@ -89,7 +89,7 @@ class StepReported(_Message):
 class Validated(_Message):
     """Dice on held-out slices: class name to value (None where undefined), and the mean.
 
-    `without` holds the mean Dice with each slice left out in turn, from which the standard error
+    `without` holds the mean Dice with each case (or slice) left out in turn, from which the standard error
     follows; empty where nobody measured it.
     """
 
@@ -103,7 +103,7 @@ class Validated(_Message):
 
     @property
     def error(self) -> float | None:
-        """Standard error of `mean` over the slices; None where it cannot be told."""
+        """Standard error of `mean`, by leaving parts out; None where it cannot be told."""
         return jackknife(self.without)
 
     @property
@@ -136,7 +136,7 @@ class Compared(_Message):
 
     @property
     def error(self) -> float | None:
-        """Standard error of the difference over the slices that both were measured on."""
+        """Standard error of the difference, leaving out the same parts for both."""
         if self.measured is None or self.baseline is None:
             return None
         ours, theirs = self.measured.without, self.baseline.without

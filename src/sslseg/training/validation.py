@@ -29,6 +29,9 @@ from sslseg.training.critic import auc, judge
 MOST_PIXELS, FEWEST = 300_000, 6
 """Held-out slices that are measured: seconds, not the half minute of a hundred large ones."""
 
+ENOUGH_CASES = 3
+"""From so many on cases are left out one by one to see how far a Dice may be off."""
+
 BATCHES_TO_JUDGE = 2
 BAND = 5
 """Voxels across of the neighbourhood of foreground in which the critic is judged."""
@@ -45,7 +48,9 @@ class SliceDice:
     mean : float or None
         Over the classes that are present.
     without : tuple of float or None
-        The mean with each slice left out in turn.
+        The mean with each case left out in turn, or each slice where they are of fewer than three
+        cases: slices of one case are alike, and an error that took them for independent would be
+        too small.
     """
 
     classes: list[float | None]
@@ -89,20 +94,24 @@ def _lot(held: HeldOutSlice) -> bytes:
 def slice_dice(
     predictor: Predictor, slices: Sequence[HeldOutSlice], classes: int, control: Control
 ) -> SliceDice:
-    """Return Dice pooled over all held-out slices, and with each of them left out.
+    """Return Dice pooled over all held-out slices, and with parts of them left out.
 
     Pooling (sums before the ratio) keeps a slice with a sliver of a class from deciding the mean.
     """
     cases = [list(mine) for _, mine in groupby(slices, lambda held: held.case.name)]
-    counts = np.array(
-        [
-            _overlaps(maps.probability.argmax(0), held.truth, classes)
-            for mine in cases
-            for held, maps in zip(mine, _predicted(predictor, mine, control), strict=True)
-        ]
-    )
-    total = counts.sum(0)
-    without = tuple(_mean(_pooled(total - row)) for row in counts)
+    counts = [
+        np.array(
+            [
+                _overlaps(maps.probability.argmax(0), held.truth, classes)
+                for held, maps in zip(mine, _predicted(predictor, mine, control), strict=True)
+            ]
+        )
+        for mine in cases
+    ]
+    total = np.concatenate(counts).sum(0)
+    by_case = len(cases) >= ENOUGH_CASES
+    parts = [each.sum(0) for each in counts] if by_case else np.concatenate(counts)
+    without = tuple(_mean(_pooled(total - part)) for part in parts)
     return SliceDice(_pooled(total), _mean(_pooled(total)), without)
 
 
