@@ -68,17 +68,3 @@ def test_a_run_of_few_steps_is_not_over_before_it_is_warm():
         rates.append(trainer._set_learning_rate(step / 15, 1.0) / poly(step / 15))
     assert rates[0] == pytest.approx(trainer.plan.learning_rate / WARM_UP_STEPS)
     assert rates[3:] == pytest.approx([trainer.plan.learning_rate] * 12)
-
-
-def test_a_run_that_goes_on_learns_from_unlabelled_volumes_at_once():
-    """Labels alone taught the run before: ramps and learning rate begin where that ended."""
-    fresh, warm = tiny_trainer("pi-model"), tiny_trainer("pi-model")
-    warm.begins = 0.4
-    sampler = tiny_sampler(fresh.plan)
-    assert fresh.step(sampler, 0.0).terms.get("consistency", 0) == 0
-    report = warm.step(sampler, 0.0)
-    assert report.terms["consistency"] > 0
-    assert report.learning_rate == pytest.approx(
-        warm.plan.learning_rate * poly(0.4) / WARM_UP_STEPS
-    ), "a new optimiser warms up all the same"
-    assert warm._along(1.0) == 1

@@ -89,8 +89,8 @@ class StepReported(_Message):
 class Validated(_Message):
     """Dice on held-out slices: class name to value (None where undefined), and the mean.
 
-    `without` holds the mean Dice with each case (or slice) left out in turn, from which the standard
-    error follows; empty where nobody measured it.
+    `without` holds the mean Dice with each case (or slice) left out in turn, from which the
+    standard error follows; empty where nobody measured it.
     """
 
     kind: Literal["validated"] = "validated"

@@ -42,9 +42,6 @@ from sslseg.training.trainer import Trainer
 from sslseg.training.validation import slice_dice
 from sslseg.training.watch import CriticWatch
 
-GOES_ON_AT = 0.3
-"""Where the ramps of a run begin that goes on from another: labels alone taught that one."""
-
 NOTHING_BEFORE = "Starts anew: no earlier run of this method and shape."
 UNTIL_THEY_JOIN = "for the first {share:.0%} of the run to measure Dice on, then to learn from."
 NOTHING_HELD_OUT = (
@@ -190,7 +187,6 @@ class Round:
         before = None if self.request.fresh else model.to_go_on_from(path, self.method, self.plan)
         if before and (learnt is None or before[0].run > learnt.run):
             self.trainer.load_weights(before[1])
-            self.trainer.begins = GOES_ON_AT
             self.before = before[0].run
             return (f"Goes on from run {self.before}.",)
         if learnt and pretrained.take_over(self.trainer, path, learnt):

@@ -85,8 +85,6 @@ class Trainer:
     critic_params: CriticParams
     step_count: int = 0
     fraction: float = 0.0
-    begins: float = 0.0
-    """Where ramps and learning rate begin: later than 0 where it goes on from an earlier run."""
     nets: dict[str, nn.Module] = field(init=False)
     optimiser: torch.optim.Optimizer = field(init=False)
     critics_optimiser: torch.optim.Optimizer | None = field(init=False)
@@ -160,7 +158,6 @@ class Trainer:
             batch = views.augmented(batch)
         batch = views.pasted(batch, self.training.paste).to(self.device.torch, layout)
         rate = self._set_learning_rate(fraction, self._looks(sampler, fraction))
-        fraction = self._along(fraction)
         self._train_mode()
         statistics = self._statistics()
         with self._autocast():
@@ -279,10 +276,6 @@ class Trainer:
             raise Diverged
         return False
 
-    def _along(self, fraction: float) -> float:
-        """Return how far ramps and learning rate are at the done share `fraction` of the run."""
-        return self.begins + (1 - self.begins) * fraction
-
     def _looks(self, sampler: Sampler, fraction: float) -> float:
         """Return how often this run will have looked at each annotated slice when it ends."""
         expected_steps = self.step_count / fraction if fraction > 0 else 1.0
@@ -291,7 +284,7 @@ class Trainer:
     def _set_learning_rate(self, fraction: float, looks: float) -> float:
         warm = min(1.0, max((self.step_count + 1) / WARM_UP_STEPS, fraction / WARM_UP_SHARE))
         calm = min(1.0, max(CALMEST, LOOKS / max(looks, 1.0)))
-        rate = self.plan.learning_rate * poly(self._along(fraction)) * warm * calm
+        rate = self.plan.learning_rate * poly(fraction) * warm * calm
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
         return rate
