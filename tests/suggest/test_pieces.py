@@ -15,7 +15,7 @@ from sslseg.suggest import scores
 from sslseg.suggest.cost import drawing_seconds
 from sslseg.suggest.descriptors import look_features, shape_features
 from sslseg.suggest.novelty import AXES, Novelty, principal, standardised
-from sslseg.suggest.planes import OTHER_PLANE, crossing_lines, habit, orthogonal
+from sslseg.suggest.planes import crossing_lines, habit, orthogonal
 from sslseg.suggest.regions import heaviest_boxes
 from sslseg.suggest.strategies import at_first, strategy_named
 from sslseg.suggest.views import Table
@@ -130,16 +130,19 @@ def test_a_complementary_plane_is_preferred(make_case):
 
 
 def test_habit_follows_how_much_each_plane_is_used(make_case):
-    """Four axial slices and one coronal one: 1, a quarter of the way up from a half, a half."""
+    """Four axial slices and one coronal one: 1, a quarter, nothing."""
     axial = make_case("a", annotated={Plane.AXIAL: (3, 6, 9)})
     mixed = make_case("b", annotated={Plane.AXIAL: (5,), Plane.CORONAL: (7,)})
     table = Table.of([axial, mixed])
     factors = habit(table, [axial, mixed])
     by_plane = {plane: set(factors[table.axis == plane.axis]) for plane in Plane}
-    expected = {Plane.SAGITTAL: OTHER_PLANE, Plane.CORONAL: 0.625, Plane.AXIAL: 1.0}
+    expected = {Plane.SAGITTAL: 0.0, Plane.CORONAL: 0.25, Plane.AXIAL: 1.0}
     assert by_plane == {plane: {factor} for plane, factor in expected.items()}
     bare = make_case("c")
     assert set(habit(Table.of([bare]), [bare])) == {1.0}
+    thick = make_case("d", geometry=grid((9, 40, 40), (5, 0.5, 0.5)))
+    table = Table.of([axial, thick])
+    assert set(habit(table, [axial, thick])[table.case == 1]) == {1.0}, "sagittal slices or none"
 
 
 # ---- noise ----

@@ -8,12 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sslseg.core.geometry import Plane, first_plane
-from sslseg.suggest.views import CaseView, Table
+from sslseg.suggest.views import CaseView, Table, offered_planes
 
 Factors = npt.NDArray[np.float64]
-
-OTHER_PLANE = 0.5
-"""Factor for planes in which nothing was annotated: one network of slices learns from one plane."""
 
 SAME_VIEW = 0.5
 """Factor for the plane in which most of a case is annotated, where another view is wanted."""
@@ -34,13 +31,18 @@ def _annotated(cases: Sequence[CaseView]) -> npt.NDArray[np.intp]:
 
 
 def habit(table: Table, cases: Sequence[CaseView]) -> Factors:
-    """Return ``(N,)`` factors: the more of a project is annotated in a plane, the more.
+    """Return ``(N,)`` factors: as many slices as are annotated in a plane, over the most in any.
 
-    From 0.5 for planes in which nothing is to 1 for the most annotated one; 1 for all at first.
+    So one plane stays one plane: the quick network of slices learns from one alone, and a few
+    slices of others would waste the work, or make the planner take a network of boxes and begin
+    anew. Where planes are mixed already, they stay mixed. 1 where nothing is annotated yet, and in
+    cases that offer none of the planes in use.
     """
     used = _annotated(cases)
-    by_axis = OTHER_PLANE + (1 - OTHER_PLANE) * used / used.max() if used.any() else np.ones(3)
-    return np.asarray(by_axis[table.axis])
+    by_axis = used / max(used.max(), 1)
+    offered = [[plane.axis for plane in offered_planes(case.geometry)] for case in cases]
+    by_case = np.array([by_axis if by_axis[axes].any() else np.ones(3) for axes in offered])
+    return np.asarray(by_case[table.case, table.axis])
 
 
 def orthogonal(table: Table, cases: Sequence[CaseView]) -> Factors:
