@@ -19,6 +19,7 @@ from sslseg.training.device import Device
 from sslseg.training.planner import PIXELS_CPU, VOXELS_CPU, choose_spacing, make_plan
 
 LAPTOP = Device(torch.device("cpu"), "CPU", 8 * 2**30, None, 2)
+CARD = Device(torch.device("cuda"), "a GPU", 80 * 2**30, torch.bfloat16, 2)
 CLASSES = 3
 
 
@@ -48,6 +49,18 @@ def test_labels_in_three_planes_train_in_3d():
     )
     assert (plan.axis, plan.context, plan.network.in_channels) == (None, 1, 1)
     assert len(plan.patch) == 3
+
+
+@pytest.mark.parametrize(
+    ("minutes", "device", "axis"),
+    [(1, LAPTOP, 1), (4, LAPTOP, None), (60, LAPTOP, None), (None, LAPTOP, None), (1, CARD, None)],
+)
+def test_boxes_are_for_runs_that_have_time_for_them(minutes, device, axis):
+    """Four slices of each of two planes, five of a third."""
+    given, found = cases((36, 50, 34), (1, 1, 1)), covered(coronal=5, axial=4, sagittal=4)
+    plan = make_plan(given, found, CLASSES, device, TrainingParams(), minutes=minutes)
+    assert plan.axis == axis
+    assert ("needs 3 minutes" in plan.words[0]) is (axis is not None)
 
 
 def test_mostly_one_plane_stays_with_that_plane():

@@ -34,6 +34,10 @@ ENOUGH_ALONE = 16**3
 
 MINUTES_CPU, MINUTES_GPU = 4.0, 2.0
 
+BOXES_TAKE_MINUTES = 3.0
+"""A run on a CPU that is shorter learns from slices of one plane even where several are labelled:
+a network of boxes would take a few dozen steps."""
+
 
 class Plan(BaseModel):
     """Everything that fixes a training besides method, seed and length.
@@ -88,6 +92,7 @@ def make_plan(
     device: Device,
     params: TrainingParams,
     crowd: int = 1,
+    minutes: float | None = None,
 ) -> Plan:
     """Choose network, grid, patch, batch and width.
 
@@ -105,9 +110,12 @@ def make_plan(
         What the user fixed.
     crowd : int
         By what the batch is divided, as `Method.crowd`.
+    minutes : float or None
+        How long the run lasts; None where it counts steps.
     """
     spacing, spacing_words = choose_spacing(cases)
-    axis, axis_words = choose_axis(cases, covered, params)
+    hurried = device.is_cpu and minutes is not None and minutes < BOXES_TAKE_MINUTES
+    axis, axis_words = choose_axis(cases, covered, params, hurried=hurried)
     shapes = [grid_shape(case, spacing) for case in cases]
     # The median, as nnU-Net has it: with the largest, most volumes would be padded far.
     sides = [math.ceil(median(shape[a] for shape in shapes)) for a in range(3) if a != axis]
@@ -194,9 +202,12 @@ def _along_axes(spacing: Spacing) -> str:
 
 
 def choose_axis(
-    cases: Sequence[CaseRecord], covered: Coverage, params: TrainingParams
+    cases: Sequence[CaseRecord], covered: Coverage, params: TrainingParams, *, hurried: bool = False
 ) -> tuple[int | None, str]:
-    """Return the slice axis of a 2.5-D network, or None for 3-D, and why."""
+    """Return the slice axis of a 2.5-D network, or None for 3-D, and why.
+
+    `hurried` tells that there is no time for a network of boxes to learn from few slices.
+    """
     coarse = coarse_axis(cases)
     planes = covered.planes
     begins = first_plane([case.geometry for case in cases])
@@ -214,7 +225,10 @@ def choose_axis(
     if covered.dense:
         return None, "3-D network, since whole volumes are labelled."
     if len(planes) > 1 and planes[used] < 0.7 * planes.total():
-        return None, "3-D network, since slices are labelled in several planes."
+        if not hurried:
+            return None, "3-D network, since slices are labelled in several planes."
+        why = f"a 3-D one for several planes needs {BOXES_TAKE_MINUTES:g} minutes here"
+        return used.axis, f"2.5-D network on {used} slices, since {why}."
     why = "most labels lie in that plane" if planes else "nothing is labelled yet"
     return used.axis, f"2.5-D network on {used} slices, since {why}."
 

@@ -122,7 +122,8 @@ class Round:
         self, covered: Coverage, training: TrainingParams, chosen: type[Method[MethodParams]]
     ) -> Plan:
         cases, count = self.store.cases(), len(self.classes) + 1
-        plan = make_plan(cases, covered, count, self.device, training, chosen.crowd)
+        minutes = schedule_of(self.request, self.device)[0].minutes
+        plan = make_plan(cases, covered, count, self.device, training, chosen.crowd, minutes)
         return relayed(plan, cases, self.device, training)
 
     def job(self) -> Job:
