@@ -51,7 +51,7 @@ def test_uncertainty_is_the_band_mean_with_its_prior():
 
 def test_reason_names_parties_class_and_distance():
     view = one_peak(mutual=0.5, annotated={Plane.CORONAL: (3, 29)})
-    best = rank([view], 1, classes=NAMES, parties="both networks")[0]
+    best = rank([view], 1, "uncertainty", classes=NAMES, parties="both networks")[0]
     assert (
         best.reason
         == "both networks disagree about anterior; 12 mm from the nearest labelled slice"
@@ -282,13 +282,13 @@ def test_the_ends_of_a_volume_do_not_win_by_being_ends(strategy):
 
 
 def test_auto_prefers_the_larger_predicted_object():
-    view = one_peak()
-    scores = {key: values.copy() for key, values in view.scores.items()}
-    for name in ("uncertainty", "classes"):
-        scores[f"coronal.{name}"][8] = scores[f"coronal.{name}"][PEAK]
-    scores["coronal.foreground"][8] = 80
-    scores["coronal.foreground"][PEAK] = 20
-    assert rank([replace(view, scores=scores)], 1, classes=NAMES)[0].slice == 8
+    """Two cases, as unsure at the same place of an object; one is four times as large."""
+    views = []
+    for name, size in (("small", 20), ("large", 80)):
+        scores = {key: values.copy() for key, values in one_peak().scores.items()}
+        scores["coronal.foreground"][PEAK - 5 : PEAK + 6] = size
+        views.append(replace(one_peak(name), scores=scores))
+    assert keys(rank(views, 1, classes=NAMES)) == [("large", Plane.CORONAL, PEAK)]
 
 
 # ---- a class that nobody drew ----

@@ -8,11 +8,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sslseg.suggest.along import Along
 from sslseg.suggest.cost import drawing_seconds
 from sslseg.suggest.novelty import Novelty
 from sslseg.suggest.scores import Scores, scaled
 from sslseg.suggest.strategies import Strategy
 from sslseg.suggest.views import CaseView, Table
+
+FLOOR = 0.05
+"""Added to scores in [0, 1] where places are asked for: a place counts more than a score."""
 
 
 class Pick(NamedTuple):
@@ -47,6 +51,7 @@ def pick(
     assert strategy.score is not None
     field, seconds = _Field(table, cases), drawing_seconds(table.values["boundary"])
     share = strategy.novelty(round_number) if np.isfinite(table.features).any() else 0.0
+    along = Along(table, cases) if strategy.along else None
     novelty = Novelty(table.features, np.flatnonzero(~table.free)) if share else None
     rows = strategy.score(table, rng, round_number)
     factors = strategy.planes(table, cases) / (seconds if strategy.per_second else 1.0)
@@ -56,7 +61,10 @@ def pick(
         scores = rows[len(picks) % len(rows)]
         if novelty is not None:
             scores = (1 - share) * scaled(scores) + share * scaled(novelty.gaps())
-        scores = (scores * factors * (field.factor() if strategy.spread else 1.0))[allowed]
+        if along is not None:
+            scores = (scaled(scores) + FLOOR) * along.factor()
+        spread = field.factor(ends=along is None) if strategy.spread else 1.0
+        scores = (scores * factors * spread)[allowed]
         tied = allowed[scores == scores.max()]
         best = int(tied[tie_break[tied].argmin()])
         picks.append(Pick(best, float(scores.max()), float(seconds[best])))
@@ -87,12 +95,12 @@ class _Field:
         roomy = np.flatnonzero(self._open & (self._gap > 1))
         return roomy if roomy.size else np.flatnonzero(self._open)
 
-    def factor(self) -> Scores:
-        """Return ``(N,)``: low near taken slices, at the ends of a volume, and for picked cases.
+    def factor(self, *, ends: bool) -> Scores:
+        """Return ``(N,)``: low near taken slices, for picked cases, and at `ends` of a volume.
 
         At the ends a network sees least and is unsure for that reason alone.
         """
-        gap = np.minimum(self._gap, self._edge)
+        gap = np.minimum(self._gap, self._edge) if ends else self._gap
         return redundancy(gap, self._sizes, self._steps) / (1 + self._picked[self._table.case])
 
     def take(self, row: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from sslseg.core.geometry import Plane
-from sslseg.suggest.strategies import CORE_SET, EQUAL
+from sslseg.suggest.strategies import AUTO, CORE_SET, EQUAL
 from sslseg.suggest.views import CaseView, Table
 
 DISAGREEMENT_SHARE = 0.2
@@ -25,6 +25,8 @@ def why_scored(table: Table, row: int, strategy: str, classes: Sequence[str], pa
         return "drawn at random"
     if strategy == "random-foreground":
         return "drawn at random from the predicted foreground"
+    if strategy == AUTO and _past_the_end(table, row):
+        return "past the end of what is predicted: see whether the structure ends there"
     mass = table.values["uncertainty"][row]
     if mass <= 0:
         return "the model is sure here; little else is left to ask"
@@ -68,6 +70,13 @@ def how_far(case: CaseView, plane: Plane, index: int, taken: Iterable[int]) -> s
     if case.labelled:
         return f"no {plane} slice of this case is labelled yet"
     return "nothing is labelled in this case yet"
+
+
+def _past_the_end(table: Table, row: int) -> bool:
+    """Tell whether nothing is predicted on a slice, but something is beside it."""
+    stack = (table.case == table.case[row]) & (table.axis == table.axis[row])
+    foreground = table.values["foreground"]
+    return bool(foreground[row] == 0 and foreground[stack].any())
 
 
 def _about(table: Table, row: int, classes: Sequence[str]) -> str:

@@ -55,6 +55,8 @@ class Strategy:
         ``(table, cases) -> (N,)`` factors.
     per_second : bool
         Whether scores are divided by the seconds that a slice is expected to take.
+    along : bool
+        Whether places along the object are asked for one after the other, as `along.Along` does.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Strategy:
     novelty: Callable[[int], float] = never
     planes: Callable[[Table, Sequence[CaseView]], Factors] = habit
     per_second: bool = False
+    along: bool = False
 
     @property
     def base(self) -> str:
@@ -86,7 +89,12 @@ def _with_power(strategy: Strategy) -> Strategy:
 
 
 _ALL = (
-    Strategy(AUTO, "uncertainty and disagreement where the object is large", scores.hybrid),
+    Strategy(
+        AUTO,
+        "uncertainty and disagreement, place after place along the object and past its ends",
+        scores.hybrid,
+        along=True,
+    ),
     Strategy("uncertainty", "where the model is least sure (entropy)", scores.uncertainty),
     Strategy(
         "disagreement",

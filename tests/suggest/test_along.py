@@ -1,0 +1,88 @@
+"""The default strategy covers a structure from end to end, and a little beyond."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from suggest_worlds import flat_scores, grid
+
+from sslseg.core.geometry import Plane
+from sslseg.suggest.along import Along
+from sslseg.suggest.selection import rank
+from sslseg.suggest.views import CaseView, Table
+
+NAMES = ("posterior", "anterior")
+GEOMETRY = grid((40, 31, 20))
+
+
+def case(first: int, last: int, name: str = "a", annotated=(), seed: int = 0) -> CaseView:
+    """An object from coronal slice `first` to `last`; unsure everywhere, by chance."""
+    scores = flat_scores(GEOMETRY, seed)
+    scores["coronal.foreground"] = np.zeros(31, np.float32)
+    scores["coronal.foreground"][first : last + 1] = 50
+    return CaseView(name, GEOMETRY, {Plane.CORONAL: annotated}, scores)
+
+
+def best_places(view: CaseView, count: int) -> list[int]:
+    """The coronal slices with the largest weights, one after the other."""
+    table = Table.of([view])
+    along, coronal = Along(table, [view]), table.axis == Plane.CORONAL.axis
+    return [int(along.factor()[coronal].argmax()) for _ in range(count)]
+
+
+def test_places_by_hand():
+    """Slices 10 to 18 and two more at both ends: 8 is place 0, 20 is place 1."""
+    assert best_places(case(10, 18), 3) == [14, 11, 17]
+
+
+def test_long_objects_go_on_past_their_ends_by_a_share_of_their_length():
+    """Slices 5 to 25 and three more: 2 and 28 are the ends."""
+    view = case(5, 25)
+    table = Table.of([view])
+    coronal = table.axis == Plane.CORONAL.axis
+    middle = Along(table, [view]).factor()[coronal]
+    assert middle[15] == pytest.approx(1)
+    assert middle[2] == pytest.approx(middle[28])
+    assert middle[2] == pytest.approx(np.exp(-(0.5**2) / (2 * 0.06**2)))
+
+
+def test_places_stop_at_the_ends_of_the_volume():
+    """Slices 0 to 30 are all there is: a quarter is at 7.5, three quarters at 22.5."""
+    middle, quarter, three_quarters = best_places(case(0, 30), 3)
+    assert middle == 15
+    assert quarter in (7, 8)
+    assert three_quarters in (22, 23)
+
+
+def test_without_a_predicted_object_the_whole_stack_counts():
+    view = case(0, 0)
+    nothing = replace(view, scores={**view.scores, "coronal.foreground": np.zeros(31, np.float32)})
+    assert best_places(nothing, 1) == [15]
+
+
+def test_places_go_on_where_the_annotated_slices_stopped():
+    assert best_places(case(0, 30, annotated=(4,)), 2) == best_places(case(0, 30), 3)[1:]
+
+
+def test_a_batch_reaches_from_end_to_end_and_past_both():
+    """Eight cases, each unsure elsewhere: the list covers all eighths of the object."""
+    views = [case(8, 22, name=str(n), annotated=(15,), seed=n) for n in range(8)]
+    found = rank(views, 8, classes=NAMES)
+    assert {s.plane for s in found} == {Plane.CORONAL}
+    slices = sorted(s.slice for s in found)
+    assert slices[0] < 8 or slices[-1] > 22
+    assert max(np.diff([6, *slices, 24])) <= 4
+    past = [s for s in found if not 8 <= s.slice <= 22]
+    assert all("past the end of what is predicted" in s.reason for s in past)
+    assert not any("past the end" in s.reason for s in found if s not in past)
+
+
+def test_among_slices_at_a_place_the_least_sure_wins():
+    sure, unsure = case(8, 22, "sure"), case(8, 22, "unsure")
+    for view, much in ((sure, 5), (unsure, 60)):
+        for name in ("uncertainty", "mutual"):
+            view.scores[f"coronal.{name}"][:] = much
+        view.scores["coronal.classes"][:] = much
+    assert rank([sure, unsure], 1, classes=NAMES)[0].case == "unsure"
