@@ -71,7 +71,8 @@ def pick(
         field.take(best)
         if novelty is not None:
             novelty.take(best)
-    return picks
+    # places come in an order of their own, which says nothing of their worth
+    return sorted(picks, key=lambda one: -one.score) if strategy.along else picks
 
 
 class _Field:
