@@ -170,12 +170,12 @@ class Sampler:
         self.annotated = [case for case in self.cases if len(case.annotated)]
         if plan.labelled and not self.annotated:
             raise ValueError("no annotated voxel in any case")
-        near = [case for case in self.cases if home is not None and case.name in home]
-        far = [case for case in self.cases if home is not None and case.name not in home]
-        self._home = near if far else []
-        self._others: Sequence[TrainingCase] = far if near and far else self.cases
+        self._home = [case for case in self.cases if case.name in (home or ())]
+        self._others = [case for case in self.cases if case.name not in (home or ())]
+        if not self._home or not self._others:
+            self._home, self._others = [], list(self.cases)
         self._taught = [case for case in self._home if len(case.annotated)] or self.annotated
-        self._told = [case for case in far if near and len(case.annotated)]
+        self._told = [case for case in self._others if self._home and len(case.annotated)]
         self.slices = slices or sum(case.fewest_slices for case in self.annotated)
 
     def batch(self, step: int) -> Batch:
