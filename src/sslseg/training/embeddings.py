@@ -21,7 +21,7 @@ FILE = "embeddings.json"
 PATCHES = 12
 """Patches of a case that are looked at, drawn from anywhere, the same each time."""
 
-MOST_SECONDS = 30.0
+MOST_SECONDS = 10.0
 """Where all cases take longer, none is described: suggestions then go by intensities and sizes."""
 
 Embeddings = dict[str, tuple[float, ...]]

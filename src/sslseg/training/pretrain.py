@@ -128,11 +128,12 @@ class PretrainingRound:
             self._images.append(TrainingCase(record.name, image, None))
 
     def _conclude(self) -> str:
+        path = self._save()  # first: what was learnt must not go with what is made of it
         folder = pretrained.folder_of(self.store.path) / self.run
         nets, device = nn.ModuleDict(self.trainer.nets), self.device.torch
         found = embeddings(nets, self._images, self.plan.patches, device, self.control)
         write(folder, found)
-        return self._save()
+        return path
 
     def _save(self) -> str:
         facts = pretrained.PretrainedFacts(
