@@ -80,10 +80,16 @@ def kept(file: str, key: Json) -> Json | None:
 
 
 def once(file: str, key: Json, run: Callable[[], Json]) -> Json:
-    """Return the kept result of `key`, or run, keep and return it."""
+    """Return the kept result of `key`, telling how old it is, or run, keep and return it."""
     found = kept(file, key)
     if found is not None:
+        print(f"kept since commit {found.get('commit', '?')}: {key}", file=sys.stderr, flush=True)
         return found
+    return recorded(file, key, run)
+
+
+def recorded(file: str, key: Json, run: Callable[[], Json]) -> Json:
+    """Run, keep and return the result, whatever is kept already: a timing is of today's code."""
     result = {**run(), "machine": _machine(), **_commit()}
     RESULTS.mkdir(parents=True, exist_ok=True)
     with (RESULTS / file).open("a", encoding="utf-8") as stream:

@@ -20,7 +20,7 @@ from statistics import median
 import napari
 import psutil
 import window
-from common import Json, data_folder, once
+from common import Json, data_folder, recorded
 
 from napari_sslseg._dock import SegmentationDock
 from sslseg.core.events import Event
@@ -77,7 +77,7 @@ def run(template: Path, name: str, cold: bool) -> Json:
 
 
 def main() -> None:
-    """Run what is missing and print the median."""
+    """Run and print the median."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data")
     variant = parser.add_mutually_exclusive_group()
@@ -94,7 +94,7 @@ def main() -> None:
         for repeat in range(args.repeats):
             key = {"variant": name, "repeat": repeat, "worker_threads": thread_count()}
             one = partial(run, template, f"{name}-{repeat}", not args.warm)
-            result = once("first_prediction.jsonl", key, one)
+            result = recorded("first_prediction.jsonl", key, one)
             seconds.append(result["seconds"])
             print(f"{name} {repeat}: {result['seconds']:.1f} s, events at {result['events']}")
     print(

@@ -17,7 +17,7 @@ import sys
 from functools import partial
 from statistics import median
 
-from common import Json, once
+from common import Json, recorded
 
 CLOCK = "import sys, time, json; began = middle = time.perf_counter(); "
 MIDDLE = "middle = time.perf_counter(); "
@@ -81,12 +81,12 @@ def run(repeats: int) -> Json:
 
 
 def main() -> None:
-    """Run if missing and print against the limits; end with 1 where one is broken."""
+    """Run and print against the limits; end with 1 where one is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=11)
     args = parser.parse_args()
     key = {"repeats": args.repeats, "python": platform.python_version()}
-    result = once("import_time.jsonl", key, partial(run, args.repeats))
+    result = recorded("import_time.jsonl", key, partial(run, args.repeats))
     print(f"napari alone {result['napari']:.3f} s, with plugin {result['napari_and_plugin']:.3f} s")
     kept = True
     for what, limit in LIMITS.items():

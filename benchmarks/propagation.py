@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from common import Json, data_folder, once
+from common import Json, data_folder, recorded
 
 from sslseg.core.geometry import Plane
 from sslseg.evaluation import dice
@@ -89,13 +89,13 @@ def run(folder: Path, cases: int) -> Json:
 
 
 def main() -> None:
-    """Run if missing and print."""
+    """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", help="folder that holds `hippocampus`")
     parser.add_argument("--cases", type=int, default=40)
     args = parser.parse_args()
     folder = data_folder(parser, args.data, "hippocampus")
-    result = once("propagation.jsonl", {"cases": args.cases}, partial(run, folder, args.cases))
+    result = recorded("propagation.jsonl", {"cases": args.cases}, partial(run, folder, args.cases))
     for name, value in result["dice"].items():
         print(f"{name}: Dice {value['dice']:.3f} ({value['slices']} slices)")
     print(f"median {result['median_ms']} ms a call")

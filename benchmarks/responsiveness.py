@@ -29,7 +29,7 @@ import napari
 import numpy as np
 import numpy.typing as npt
 import window
-from common import Json, data_folder, once
+from common import Json, data_folder, recorded
 from napari.utils.interactions import (
     mouse_move_callbacks,
     mouse_press_callbacks,
@@ -261,7 +261,7 @@ def sides(text: str) -> tuple[int, int]:
 
 
 def main() -> None:
-    """Run if missing and print against the limits; end with 1 where one is broken."""
+    """Run and print against the limits; end with 1 where one is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data")
     parser.add_argument("--seconds", type=float, default=60.0, help="of painting, each time")
@@ -273,7 +273,7 @@ def main() -> None:
         "size": args.size and list(args.size),
         "worker_threads": thread_count(),
     }
-    result = once("responsiveness.jsonl", key, partial(run, data, args.seconds, args.size))
+    result = recorded("responsiveness.jsonl", key, partial(run, data, args.seconds, args.size))
     print(f"window {result['window'][0]} x {result['window'][1]}")
     for what, limit in LIMITS.items():
         for state in ("idle", "training"):

@@ -21,12 +21,13 @@ from statistics import median
 
 import numpy as np
 import torch
-from common import Json, once
+from common import Json, recorded
 
 from sslseg.core.annotation import IGNORE
 from sslseg.core.config import DeviceChoice, TrainRequest
 from sslseg.core.geometry import Geometry, Plane, Reorientation
 from sslseg.core.volume import CaseRecord
+from sslseg.data.blocks import Blocks
 from sslseg.data.project import Coverage
 from sslseg.data.sampling import Sampler, TrainingCase
 from sslseg.runner.launch import physical_cores
@@ -50,7 +51,7 @@ def synthetic_case(index: int) -> TrainingCase:
     image += truth
     target = np.full(SHAPE, IGNORE, np.int16)
     target[:, 12:25:6] = truth[:, 12:25:6]
-    return TrainingCase(f"case-{index}", image, target if index < 4 else None)
+    return TrainingCase(f"case-{index}", image, Blocks.of(target) if index < 4 else None)
 
 
 def planned() -> tuple[Trainer, Sampler]:
@@ -132,7 +133,7 @@ def run(threads: int, busy: int, rounds: int, seconds: float) -> Json:
 
 
 def main() -> None:
-    """Run if missing and print."""
+    """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=max(2, physical_cores()))
     parser.add_argument("--busy", type=int, default=1, help="busy programs beside the training")
@@ -142,7 +143,7 @@ def main() -> None:
     if args.threads < 2 or args.busy < 1:
         parser.error("at least 2 threads and 1 busy program, or there is nothing to compare")
     key = vars(args)
-    result = once("threads.jsonl", key, partial(run, **key))
+    result = recorded("threads.jsonl", key, partial(run, **key))
     for name, rate in result["steps_per_second"].items():
         count, how = name.split("_")
         print(f"{count} threads, {how}: {rate:.2f} steps/s")

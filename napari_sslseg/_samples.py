@@ -71,7 +71,7 @@ def _open_hippocampus(dock: SegmentationDock) -> None:
         dock.controller.report(error)
 
     show_info("Fetching the MSD hippocampus volumes (27 MB); the project opens by itself.")
-    dock.controller.background.submit(lambda: fetch_hippocampus(cache), finish, fail)
+    dock.controller.threads.downloads.submit(lambda: fetch_hippocampus(cache), finish, fail)
 
 
 def fetch_hippocampus(cache: Path, url: str = HIPPOCAMPUS, md5: str = MD5) -> tuple[Path, ...]:

@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from napari.utils.notifications import show_warning
+
 from napari_sslseg.background import Background
 from napari_sslseg.reading import describer
 from sslseg.core.errors import SslsegError
 from sslseg.core.volume import CaseRecord
+from sslseg.core.words import counted
 from sslseg.storage.store import ProjectStore
 
 LISTING_S = 1.0
@@ -38,11 +41,22 @@ class Adding:
     ) -> None:
         self._background, self._report, self._list_cases = background, report, list_cases
         self._listed_at = 0.0
+        self._due = 0
 
     def add(self, store: ProjectStore, paths: Sequence[Path]) -> None:
         """Read these files, and add each as a case of `store`."""
+        self._due += len(paths)
         for path in paths:
             self._background.submit(describer(path), partial(self._keep, store), self._failed)
+
+    def forget(self, project: str) -> None:
+        """Say how many are not added to a project that is closed, whose jobs were dropped."""
+        left, self._due = self._due, 0
+        if left:
+            show_warning(
+                f"{counted(left, 'volume')} not added to {project}: it was closed before they"
+                f" were read. Open {project} again and add them once more."
+            )
 
     def _keep(self, store: ProjectStore, record: CaseRecord) -> None:
         try:
@@ -56,7 +70,8 @@ class Adding:
         self._added()
 
     def _added(self) -> None:
-        last = not self._background.busy
+        self._due -= 1
+        last = not self._due
         if last or time.monotonic() - self._listed_at >= LISTING_S:
             self._listed_at = time.monotonic()
             self._list_cases(last)

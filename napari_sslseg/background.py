@@ -53,3 +53,33 @@ class Background:
         """Take no more work; never waits."""
         self.forget()
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Threads:
+    """A thread for each kind of file work that must not wait for another.
+
+    `files` reads what somebody waits for, `pictures` those of suggestions, where each takes a
+    whole volume. `downloads` is of no project: it goes on when another one is opened.
+    """
+
+    def __init__(self, on_error: OnError) -> None:
+        self.files, self.pictures, self.downloads = (Background(on_error) for _ in range(3))
+
+    def drain(self) -> None:
+        """Hand over finished results; called on the GUI thread."""
+        for background in self._all:
+            background.drain()
+
+    def forget(self) -> None:
+        """Drop the jobs of a project that is closed."""
+        self.files.forget()
+        self.pictures.forget()
+
+    def close(self) -> None:
+        """Take no more work; never waits."""
+        for background in self._all:
+            background.close()
+
+    @property
+    def _all(self) -> tuple[Background, ...]:
+        return (self.files, self.pictures, self.downloads)

@@ -101,7 +101,10 @@ class CaseView:
     @property
     def state(self) -> SliceState:
         """State of the slice on the screen, as far as it is on disk."""
-        plane, index = self.slices.plane, self.slices.index
+        return self.state_of(self.slices.plane, self.slices.index)
+
+    def state_of(self, plane: Plane, index: int) -> SliceState:
+        """Return the state of any slice of the case, as far as it is on disk."""
         if self._adapter is None:
             return self._states.get((plane, index), SliceState.NONE)
         return self._adapter.state(plane, index)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,16 +12,18 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from psygnal import Signal
 
 from napari_sslseg.adding import Adding
-from napari_sslseg.background import Background
+from napari_sslseg.background import Threads
 from napari_sslseg.bridge import Bridge
 from napari_sslseg.case_view import CaseView
 from napari_sslseg.corrections import Corrections
+from napari_sslseg.engine import Engine
 from napari_sslseg.freshness import Freshness
 from napari_sslseg.guide import Guide
 from napari_sslseg.labels_adapter import Slices
-from napari_sslseg.reading import fits, good_annotation
+from napari_sslseg.predictions import Predictions
+from napari_sslseg.reading import good_annotation
 from napari_sslseg.suggestions import SuggestionQueue, key_of
-from napari_sslseg.summaries import Worklist, read_facts
+from napari_sslseg.summaries import Worklist
 from sslseg.core.annotation import SliceKey
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import (
@@ -46,8 +47,7 @@ from sslseg.core.events import (
 from sslseg.core.geometry import Plane
 from sslseg.core.prediction import Prediction
 from sslseg.core.suggestion import Suggestion
-from sslseg.runner import ProcessRunner, Runner, RunnerState, RunnerStatus
-from sslseg.storage import arrays
+from sslseg.runner import ProcessRunner, Runner, RunnerStatus
 from sslseg.storage.store import ProjectStore
 
 if TYPE_CHECKING:
@@ -83,29 +83,30 @@ class Controller:
         self.worklist = Worklist()
         self.queue = SuggestionQueue()
         self._guide = Guide(self.view, self.queue)
-        self.background = Background(self.report)
+        self.threads = Threads(self.report)
+        self.background = self.threads.files
         self.corrections = Corrections(self.background)
+        self._predictions = Predictions(
+            self.view, self.worklist, self.background, self.report, self.predicted.emit
+        )
         self._adding = Adding(self.background, self.report, self._list_cases)
         self.store: ProjectStore | None = None
         self.saved_at: float | None = None
-        self._runner = make_runner()
-        self._status = self._runner.status
+        self._engine = Engine(make_runner())
         self._bridge = Bridge(self._jobs, self.report, lambda: self.view.drawing)
         self._bridge.start()
         self._fresh = Freshness()
-        self._asked: Counter[str] = Counter()
-        self._known = +self._asked
         self._run_words = ""
         self.closed = False
 
     @property
     def status(self) -> RunnerStatus:
         """The runner's state, as of the last look."""
-        return self._status
+        return self._engine.status
 
     def awaits(self, *commands: str) -> bool:
         """Tell whether the engine was asked for one of these and has not said that it is done."""
-        return any(self._asked[command] for command in commands)
+        return self._engine.awaits(*commands)
 
     # ---- projects ----
 
@@ -122,7 +123,10 @@ class Controller:
         ------
         SslsegError
             If it is no project, or strokes cannot be written; the one that was open stays open.
+            A case that cannot be shown is reported, and the next one is.
         """
+        from sslseg.storage.runs import predicted  # here: the dock opens without it
+
         self._write_strokes()
         store = ProjectStore.open(path)
         if self.store is not None and self.awaits("train", "pretrain", "simulate", "predict"):
@@ -132,12 +136,12 @@ class Controller:
         self.store = store
         self.send(Open(project=str(store.path)))
         self._begin_worklist()
-        self._read_all_facts()
+        self._fresh.reset(predicted(store.path, self.worklist.summaries))
+        self._predictions.begin(store)
         self.corrections.begin(store)
         self.project_changed.emit()
-        first = self.worklist.next_undone()
-        if first is not None:
-            self.show_case(first)
+        self._show_first()
+        if self.worklist.next_undone() is not None:
             self.send(Suggest(count=SUGGESTIONS))
         if store.read_only:
             show_warning(f"{store.refusal()} Until then it can be looked at but not changed.")
@@ -146,10 +150,11 @@ class Controller:
         """Write what is not written and close the store; SslsegError if it cannot be written."""
         self._write_strokes()
         self.view.clear()
-        self.background.forget()
+        self.threads.forget()
         if self.store is not None:
+            self._adding.forget(self.store.path.name)
             self.store.close()
-        self.store = None
+        self.store = self.saved_at = None
         self.worklist.reset()
         self.corrections.begin(None)
         self._guide.take(())
@@ -163,9 +168,7 @@ class Controller:
         """Add a class to the project."""
         if self.store is not None:
             self.store.add_class(name)
-            if self.view.case is not None:
-                layer = self.view.layers.annotation
-                self.view.layers.paint_classes(layer, self.store.classes)
+            self.view.layers.set_classes(self.store.classes)
             self.project_changed.emit()
 
     # ---- cases and slices ----
@@ -187,10 +190,24 @@ class Controller:
         save = None if store.read_only else self._saver(name)
         annotation = good_annotation(store, name, self.report)
         self.view.show(record, volume, annotation, store.classes, save)
-        self._load_prediction(name, arrays.latest_prediction(store.path, name))
+        self._predictions.show(store, name)
         self.send(ShowCase(case=name))
-        self._predict_if_stale(name)
+        self._fresh.show(name)
         self.case_changed.emit()
+
+    def _show_first(self) -> None:
+        """Show the first case that is not done and can be read; report the first that cannot."""
+        trouble: SslsegError | None = None
+        for name, summary in list(self.worklist.summaries.items()):
+            if summary.done:
+                continue
+            try:
+                self.show_case(name)
+                break
+            except SslsegError as error:
+                trouble = trouble or error
+        if trouble is not None:
+            self.report(trouble)
 
     def go_to(self, suggestion: Suggestion) -> None:
         """Show a suggested slice."""
@@ -233,16 +250,14 @@ class Controller:
     def send(self, command: Command) -> None:
         """Send a command once all strokes are on disk."""
         self.view.flush()
-        if not isinstance(command, ShowCase | Stop):
-            self._asked[command.kind] += 1
         if isinstance(command, Train | Pretrain):
             self._run_words = ""
-        self._runner.send(command)
+        self._engine.send(command)
         self._look_at_status()
 
     def end_engine(self) -> None:
         """End an engine that does not answer; the next command starts it again."""
-        self._runner.kill()
+        self._engine.kill()
 
     def report(self, error: Exception) -> None:
         """Show a problem without stopping the work."""
@@ -258,23 +273,34 @@ class Controller:
         self.closed = True
         self._bridge.stop()
         self.view.close()
-        self.background.close()
+        self.threads.close()
         if self.store is not None:
             self.store.close()
         self.store = None
-        self._runner.close()
+        self._engine.close()
 
     # ---- what comes back ----
 
     def _jobs(self) -> Iterator[Callable[[], object]]:
-        for event in self._runner.poll():
+        for event in self._engine.poll():
             yield partial(self._follow, event)
-            yield partial(self.told.emit, event)
-        yield self.background.drain
+            yield partial(self._pass_on, event)
+        yield self.threads.drain
+        yield self._predict_shown_if_stale
         yield self._ask_for_more
         yield self._look_at_status
 
+    def _concerns(self, event: Event) -> bool:
+        return self._engine.concerns(event, None if self.store is None else self.store.path)
+
+    def _pass_on(self, event: Event) -> None:
+        if self._concerns(event):
+            self.told.emit(event)
+
     def _follow(self, event: Event) -> None:
+        self._engine.note(event)
+        if not self._concerns(event):
+            return
         if isinstance(event, PredictionReady) and self.store is not None:
             self._predicted(event.case, Path(event.folder))
         elif isinstance(event, SuggestionsReady):
@@ -285,11 +311,8 @@ class Controller:
             self._fresh.begin(event)
         elif isinstance(event, RunFinished):
             self._run_finished(event)
-        elif isinstance(event, CommandDone):
-            # the worker predicts and suggests after a training without being asked
-            self._asked[event.command] = max(0, self._asked[event.command] - 1)
-            if event.message and event.message != self._run_words:
-                show_warning(event.message)
+        elif isinstance(event, CommandDone) and event.message not in ("", self._run_words):
+            show_warning(event.message)
 
     def _run_finished(self, event: RunFinished) -> None:
         self._fresh.finish(None if self.view.case is None else self.view.case.name)
@@ -303,55 +326,31 @@ class Controller:
         if case not in self.worklist.summaries or store.path not in folder.parents:
             return  # of a project that was closed meanwhile; cases of both may share a name
         self._fresh.note(case)
-        self._submit_facts(case, folder)
-        if self.view.case is not None and self.view.case.name == case:
-            self._load_prediction(case, folder)
+        self._predictions.take(store, case, folder)
 
-    @property
-    def _idle(self) -> bool:
-        return self._runner.status.state in (RunnerState.IDLE, RunnerState.READY)
+    def _predict_shown_if_stale(self) -> None:
+        """Let the newest model look at the case on the screen; after a training it does by itself.
 
-    def _predict_if_stale(self, case: str) -> None:
-        """Let the newest model look at a case; while training it does so by itself."""
-        if self._idle and self._fresh.claim(case):
-            self.send(Predict(cases=(case,)))
+        That cannot be asked for once, when the case is shown: the engine may be at work then.
+        """
+        case = self.view.case
+        if case is not None and self._engine.idle and self._fresh.claim(case.name):
+            self.send(Predict(cases=(case.name,)))
 
     def _ask_for_more(self) -> None:
         """Fill the list of suggestions up; a training ends with new ones by itself."""
-        if self._guide.wants_more and self._idle and not self.awaits("suggest", "train"):
+        idle = self._engine.idle and not self.awaits("suggest", "train")
+        if self._guide.wants_more and idle:
             self._guide.wants_more = False
             self.send(Suggest(count=SUGGESTIONS))
-
-    def _load_prediction(self, case: str, folder: Path | None) -> None:
-        def show(prediction: Prediction) -> None:
-            shown = self.view.case
-            if shown is not None and shown.name == case and fits(prediction, shown):
-                self.view.show_prediction(prediction)
-                self.predicted.emit(prediction)
-
-        if folder is not None:
-            self.background.submit(lambda: arrays.load_prediction(folder, probability=False), show)
-
-    def _read_all_facts(self) -> None:
-        self._fresh.clear()
-        for name in self.worklist.summaries:
-            folder = arrays.latest_prediction(self._open_store().path, name)
-            if folder is not None:
-                self._fresh.note(name)
-                self._submit_facts(name, folder)
-
-    def _submit_facts(self, case: str, folder: Path) -> None:
-        store = self._open_store()
-        self.background.submit(lambda: read_facts(folder, case, store), self.worklist.note)
 
     def _list_cases(self, last: bool) -> None:
         """Show new cases in the worklist; `last` when no more are coming."""
         self._begin_worklist()
         self.project_changed.emit()
-        first = self.worklist.next_undone()
-        if first is not None and self.view.case is None:
-            self.show_case(first)
-        if first is not None and last:
+        if self.view.case is None:
+            self._show_first()
+        if last and self.worklist.next_undone() is not None:
             self.send(Suggest(count=SUGGESTIONS))
 
     def _saver(self, case: str) -> Callable[[Plane, Slices], None]:
@@ -386,10 +385,8 @@ class Controller:
             )
 
     def _look_at_status(self) -> None:
-        status, asked = self._runner.status, +self._asked
-        if (status, asked) != (self._status, self._known):
-            self._status, self._known = status, asked
-            self.status_changed.emit(status)
+        if self._engine.changed():
+            self.status_changed.emit(self._engine.status)
 
     def _open_store(self) -> ProjectStore:
         if self.store is None:

@@ -18,10 +18,11 @@ def last_training(project: Path) -> str:
     Only what stands beside the weights is read.
     """
     from sslseg.storage.checkpoints import latest_facts  # here: the dock opens without it
+    from sslseg.storage.runs import serving
 
-    for run in sorted((project / "runs").glob("*"), reverse=True):
+    for run in serving(project):
         facts = latest_facts(run)
-        if facts is not None and not facts.get("baseline"):
+        if facts is not None:
             told = (facts["method"], _when(run.name), counted(facts["step"], "step"))
             return "last training: " + ", ".join(word for word in told if word)
     return ""

@@ -73,10 +73,12 @@ class CaseLayers:
 
     The annotation layer's array is set once, at creation. A case that follows gets a new layer,
     so no undo step of one case can write into another. Emits `binned` when someone took a layer out
-    of the viewer that the case needs.
+    of the viewer that the case needs, and `toggled` when a layer of the model is shown or hidden,
+    by napari's eye too.
     """
 
     binned = Signal()
+    toggled = Signal()
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
@@ -117,17 +119,19 @@ class CaseLayers:
         image = Image(volume.data, name="image", contrast_limits=limits, **self._grid())
         image.interpolation2d = "linear"
         annotation = Labels(labels, name="annotation", opacity=0.65, **self._grid())
-        self.paint_classes(annotation, classes)
+        self._paint_classes(annotation)
         annotation.brush_size = max(1, round(min(labels.shape) / 12))
         self._add("image", image)
         self._add("annotation", annotation)
         annotation.editable = editable
         self.activate_brush()
 
-    def paint_classes(self, layer: Labels, classes: tuple[ClassLabel, ...]) -> None:
-        """Give a labels layer the colours and names of the classes."""
-        layer.colormap = class_colormap(classes)
-        layer.features = class_features(classes)
+    def set_classes(self, classes: tuple[ClassLabel, ...]) -> None:
+        """Follow classes that were added: new colours and names, now and in predictions to come."""
+        self._classes = classes
+        for layer in self._layers.values():
+            if isinstance(layer, Labels):
+                self._paint_classes(layer)
 
     def activate_brush(self, value: int | None = None) -> None:
         """Make the annotation layer active and its brush ready, with class `value` if given."""
@@ -158,6 +162,7 @@ class CaseLayers:
         self._shown[name] = visible
         if name in self._layers:
             self._layers[name].visible = visible
+        self.toggled.emit()
 
     def set_threshold(self, threshold: float) -> None:
         """Show confidence only up to `threshold`, in [0, 1]."""
@@ -179,13 +184,18 @@ class CaseLayers:
     def _grid(self) -> dict[str, Any]:
         return {"scale": self._spacing, "units": UNITS}
 
+    def _paint_classes(self, layer: Labels) -> None:
+        layer.colormap = class_colormap(self._classes)
+        layer.features = class_features(self._classes)
+
     def _refresh_labels(self, labels: npt.NDArray[np.uint8]) -> None:
         layer = self._layers.get("prediction")
         if isinstance(layer, Labels):
             layer.data = labels
+            layer.editable = False  # napari lets new data be painted on; the strokes would be lost
             return
         layer = Labels(labels, name="prediction", opacity=0.6, **self._grid())
-        self.paint_classes(layer, self._classes)
+        self._paint_classes(layer)
         layer.contour = 1
         layer.editable = False
         self._add("prediction", layer)
@@ -208,6 +218,8 @@ class CaseLayers:
         active = layers.selection.active
         layers.insert(index, layer)
         self._layers[name] = layer
+        if name in self._shown:
+            layer.events.visible.connect(self._follow_eye)
         if active is not None and active in layers:
             layers.selection.active = active
 
@@ -232,6 +244,13 @@ class CaseLayers:
             self.binned.emit()
         elif name is not None:
             del self._layers[name]
+
+    def _follow_eye(self, event: Any = None) -> None:
+        """Someone used napari's eye, or `set_visible` did."""
+        shown = {n: layer.visible for n, layer in self._layers.items() if n in self._shown}
+        if not shown.items() <= self._shown.items():
+            self._shown |= shown
+            self.toggled.emit()
 
     def _drop(self, name: str) -> None:
         layer = self._layers.pop(name)

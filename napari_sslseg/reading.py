@@ -9,6 +9,7 @@ from sslseg.core.annotation import Annotation
 from sslseg.core.errors import SslsegError
 from sslseg.core.prediction import Prediction
 from sslseg.core.volume import CaseRecord
+from sslseg.storage import arrays
 from sslseg.storage.store import ProjectStore
 
 
@@ -32,6 +33,23 @@ def good_annotation(
     except SslsegError as error:
         report(error)
         return store.annotation(case, skip_damaged=True)
+
+
+def unless_replaced(
+    folder: Path, report: Callable[[Exception], object]
+) -> Callable[[Exception], None]:
+    """Return what is done where a prediction cannot be read: `report` it as damaged.
+
+    Nothing where a newer one is there by now: while training, old ones go as new ones come.
+    """
+
+    def failed(error: Exception) -> None:
+        project, case = folder.parents[2], folder.parent.name
+        newest = arrays.latest_prediction(project, case)
+        if newest is None or newest.name <= folder.name:  # names are times
+            report(error)
+
+    return failed
 
 
 def fits(prediction: Prediction, case: CaseRecord) -> bool:

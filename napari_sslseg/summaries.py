@@ -41,9 +41,11 @@ class CaseSummary:
     validation : bool
         Whether some of its slices are held out.
     uncertainty : float or None
-        Mean in and around the predicted structures, in [0, 1].
+        Mean in and around the predicted structures, in [0, 1]; None where there are none.
+    nothing_found : bool
+        Whether there is a prediction, of background alone.
     dice : float or None
-        Of the prediction on held-out slices; None if its model learnt from them.
+        On held-out slices, of the last prediction whose model had not learnt from them.
     domain : str
         Scanner, site or sequence; "" where nobody said.
     """
@@ -53,6 +55,7 @@ class CaseSummary:
     done: bool = False
     validation: bool = False
     uncertainty: float | None = None
+    nothing_found: bool = False
     dice: float | None = None
     domain: str = ""
 
@@ -66,11 +69,15 @@ class CaseSummary:
 
 @dataclass(frozen=True)
 class PredictionFacts:
-    """What the worklist takes from a prediction."""
+    """What the worklist takes from a prediction; no uncertainty where nothing is found.
+
+    `saw_held_out` tells that its model learnt from the held-out slices, so that it has no Dice.
+    """
 
     case: str
-    uncertainty: float
+    uncertainty: float | None
     dice: float | None
+    saw_held_out: bool = False
 
 
 class Worklist:
@@ -107,8 +114,15 @@ class Worklist:
             self.changed.emit()
 
     def note(self, facts: PredictionFacts) -> None:
-        """Follow a new prediction."""
-        self._change(facts.case, uncertainty=facts.uncertainty, dice=facts.dice)
+        """Follow a new prediction; one that saw the held-out slices leaves the last Dice."""
+        before = self.summaries.get(facts.case, CaseSummary(facts.case))
+        dice = before.dice if facts.saw_held_out else facts.dice
+        self._change(
+            facts.case,
+            uncertainty=facts.uncertainty,
+            nothing_found=facts.uncertainty is None,
+            dice=dice if before.validation else None,
+        )
 
     def mark_done(self, done: Collection[str]) -> None:
         """Follow which cases the user has checked."""
@@ -132,10 +146,13 @@ class Worklist:
 
     def _count(self, case: str, records: Iterable[SliceRecord]) -> None:
         said = [record for record in records if record.state is not SliceState.NONE]
+        validation = any(record.validation for record in said)
+        before = self.summaries[case]
         self.summaries[case] = replace(
-            self.summaries[case],
+            before,
             slices=len(said),
-            validation=any(record.validation for record in said),
+            validation=validation,
+            dice=before.dice if validation else None,
         )
 
     def _change(self, case: str, **values: Any) -> None:
@@ -154,24 +171,27 @@ def read_facts(folder: Path, case: str, store: ProjectStore) -> PredictionFacts:
     dice = None
     labels = arrays.load_array(folder, "labels")
     uncertainty = arrays.load_array(folder, "uncertainty")
-    if not arrays.load_info(folder).saw_held_out:
+    saw_held_out = arrays.load_info(folder).saw_held_out
+    if not saw_held_out:
         annotation = store.annotation(case, skip_damaged=True)  # damage is told with the case
         dice = held_out_dice(labels, annotation, store.slices(case))
     return PredictionFacts(
         case=case,
         uncertainty=mean_uncertainty(labels, uncertainty),
         dice=dice,
+        saw_held_out=saw_held_out,
     )
 
 
-def mean_uncertainty(labels: npt.NDArray[np.uint8], uncertainty: Array) -> float:
+def mean_uncertainty(labels: npt.NDArray[np.uint8], uncertainty: Array) -> float | None:
     """Return the mean in the predicted structures' bounding box, two voxels wider.
 
-    Over a whole volume the easy background would hide the difference between cases.
+    Over a whole volume the easy background would hide the difference between cases. None where
+    nothing is predicted: there is no structure to be unsure of.
     """
     found = np.argwhere(labels)
     if not len(found):
-        return float(np.mean(uncertainty, dtype=np.float64))
+        return None
     low, high = np.maximum(found.min(axis=0) - 2, 0), found.max(axis=0) + 3
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     return float(np.mean(uncertainty[box], dtype=np.float64))

@@ -16,7 +16,7 @@ FRAME = (255, 213, 74)
 """Colour of the frame around what a suggestion is about."""
 
 
-def on_screen(slice_2d: Array, plane: Plane) -> Array:
+def on_screen(slice_2d: Array) -> Array:
     """Turn a slice ``(H, W)`` in RAS axis order as the viewer shows it.
 
     Rows run down: top or front first; columns run from the patient's right, or from the front.
@@ -36,7 +36,7 @@ def thumbnail(
 ) -> Rgb:
     """Return a square picture ``(size, size, 3)`` of one slice ``(H, W)``, in its true shape."""
     grey = np.clip((image - limits[0]) / max(limits[1] - limits[0], 1e-9), 0, 1)
-    shown = on_screen((np.nan_to_num(grey) * 255).astype(np.uint8), plane)
+    shown = on_screen((np.nan_to_num(grey) * 255).astype(np.uint8))
     return np.repeat(_fit(shown, _pixel_mm(geometry, plane), size)[..., None], 3, axis=2)
 
 
@@ -49,7 +49,7 @@ def draw_outlines(
 ) -> None:
     """Draw the outline of each class of a slice ``(H, W)`` into its picture, in place."""
     size = picture.shape[0]
-    shown = _fit(on_screen(labels, plane), _pixel_mm(geometry, plane), size)
+    shown = _fit(on_screen(labels), _pixel_mm(geometry, plane), size)
     for value, color in colors.items():
         picture[outline(shown == value)] = color
 
@@ -65,7 +65,7 @@ def draw_box(
     """Draw the frame of a box of a slice of `shape` ``(H, W)`` into its picture, in place."""
     inside = np.zeros(shape, bool)
     inside[box[0] : box[1], box[2] : box[3]] = True
-    shown = _fit(on_screen(inside, plane), _pixel_mm(geometry, plane), picture.shape[0])
+    shown = _fit(on_screen(inside), _pixel_mm(geometry, plane), picture.shape[0])
     picture[outline(shown)] = color
 
 

@@ -15,6 +15,7 @@ from sslseg.core.annotation import IGNORE, Annotation, SliceKey, SliceRecord, Sl
 from sslseg.core.geometry import Geometry, Plane, Reorientation, take_slice
 from sslseg.core.volume import CaseRecord
 from sslseg.data.batch import Batch, Place
+from sslseg.data.blocks import Blocks
 from sslseg.data.sampling import Sampler, TrainingCase
 from sslseg.data.targets import training_target
 from sslseg.data.views import Views
@@ -134,7 +135,7 @@ def tiny_cases(target: np.ndarray | None = None) -> list[TrainingCase]:
     taught = target_of([saved(2), saved(5), saved(9)]) if target is None else target
     shape = taught.shape
     return [
-        TrainingCase("a", image(0, shape), taught),
+        TrainingCase("a", image(0, shape), Blocks.of(taught)),
         TrainingCase("b", image(1, shape), None),
         TrainingCase("c", image(2, shape), None),
     ]

@@ -40,3 +40,17 @@ def test_the_best_are_chosen_without_the_test_volumes(benchmark, tmp_path):
     (tmp_path / benchmark.FILE).write_text(written, encoding="utf-8")
     longer = SHORT | {"best": 2, "labels": "volumes", "minutes": 4.0}
     assert benchmark.best(argparse.Namespace(**longer)) == [arms[3], arms[2]]
+
+
+def test_a_study_goes_on_and_says_how_old_its_runs_are_but_a_timing_is_taken_anew(
+    benchmark, tmp_path, capsys
+):
+    common = sys.modules["common"]
+    runs = iter(range(3))
+    run = lambda: {"seconds": next(runs)}  # noqa: E731
+    assert common.once("a.jsonl", {"seed": 0}, run)["seconds"] == 0
+    assert capsys.readouterr().err == ""
+    assert common.once("a.jsonl", {"seed": 0}, run)["seconds"] == 0
+    assert capsys.readouterr().err.startswith("kept since commit ")
+    assert common.recorded("a.jsonl", {"seed": 0}, run)["seconds"] == 1
+    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 2

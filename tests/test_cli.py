@@ -179,6 +179,8 @@ def test_train_beside_its_baseline(world):
         (("--minutes", 1, "--steps", 1), ("at most one",)),
         (("--device", "toaster"), ("toaster", "cpu")),
         (("--steps", 0), ("--steps",)),
+        (("--seed", -1), ("--seed",)),
+        (("--minutes", "inf"), ("--minutes inf", "finite")),
     ],
 )
 def test_train_refuses(world, arguments, words):
@@ -305,6 +307,20 @@ def test_simulate_ends_with_one_object_and_a_picture(world, tmp_path):
     refused(run("simulate", world.project, *options, *long), "--steps and --last-minutes")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--last-minutes", "inf"), ("--last-minutes inf", "finite")),
+        (("--last-minutes", "nan"), ("--last-minutes nan", "finite")),
+        (("--seed", 0, "--seed", -1), ("--seed",)),
+        (("--holdout", 1, "--score-cases", "case_0"), ("--holdout and --score-cases",)),
+    ],
+)
+def test_simulate_refuses(world, arguments, words):
+    options = ("--labels", world.labels, "--rounds", 1, "--slices", 1)
+    refused(run("simulate", world.project, *options, *arguments), *words)
+
+
 def test_export_lies_on_the_source_grid(world, tmp_path):
     files = done("export", world.project, tmp_path / "masks", "--as", "nifti", "--json").json
     assert len(files) == 4
@@ -373,6 +389,23 @@ def test_gui_of_no_project_is_one_line_and_no_window(monkeypatch, tmp_path):
     monkeypatch.setattr(window.subprocess, "call", lambda argv: calls.append(argv) or 0)
     refused(run("gui", tmp_path), "no project")
     assert calls == []
+
+
+@pytest.mark.parametrize("option", [("--out", "x"), ("--minutes", 2), ("--json",)])
+def test_the_demo_in_a_window_takes_no_options(monkeypatch, option):
+    calls = []
+    monkeypatch.setattr(window.subprocess, "call", lambda argv: calls.append(argv) or 0)
+    refused(run("demo", *option), f"{option[0]} without --headless")
+    assert calls == []
+    done("demo")
+    assert calls == [[sys.executable, "-m", "napari_sslseg"]]
+
+
+def test_the_demo_without_a_screen_lasts_a_minute_where_nobody_says_how_long(monkeypatch):
+    monkeypatch.setattr("sslseg.demo.headless", lambda out, minutes, _: (out / f"{minutes}",))
+    assert done("demo", "--headless", "--json").json == [str(Path("demo", "1.0"))]
+    given = ("--out", "there", "--minutes", 2, "--json")
+    assert done("demo", "--headless", *given).json == [str(Path("there", "2.0"))]
 
 
 def test_light_commands_load_no_torch():

@@ -5,6 +5,7 @@ import pytest
 from sslseg.core.config import TrainRequest
 from sslseg.core.events import (
     CheckpointSaved,
+    CommandBegun,
     CommandDone,
     FinishReason,
     Open,
@@ -223,3 +224,19 @@ def test_a_silent_worker_is_told_before_its_first_word_and_before_the_first_step
     assert ledger.status().silent
     ledger.died("it broke")
     assert not ledger.status().silent
+
+
+def test_what_the_worker_begins_by_itself_counts_like_a_command(ledger):
+    ledger.heard(CommandBegun(command="predict"))
+    assert (state(ledger), ledger.status().detail) == (RunnerState.RUNNING, "Predicting")
+    ledger.sent(Stop())
+    assert state(ledger) is RunnerState.STOPPING
+    ledger.heard(CommandDone(command="predict"))
+    assert state(ledger) is RunnerState.READY
+
+
+def test_what_the_worker_had_begun_by_itself_ends_with_it(ledger):
+    ledger.heard(CommandBegun(command="predict"))
+    ledger.drain()
+    ledger.died("it broke")
+    assert ledger.drain() == [CommandDone(command="predict", message="it broke")]

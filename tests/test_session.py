@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import weakref
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from engine_worlds import CORONAL, SHAPE, one_thread, paint, truth, write_image
 from safetensors.numpy import load_file
 
+from sslseg import scoring
 from sslseg.core.annotation import BACKGROUND, SliceState
 from sslseg.core.config import DeviceChoice, TrainRequest
 from sslseg.core.control import Control
@@ -33,8 +36,11 @@ from sslseg.core.geometry import Plane
 from sslseg.session import Session
 from sslseg.storage import arrays
 from sslseg.storage.checkpoints import latest_facts
+from sslseg.storage.formats import unreadable
+from sslseg.storage.runs import runs
 from sslseg.training import loop
-from sslseg.training.model import honest, load_facts_and_tensors, runs
+from sslseg.training.model import honest, load_facts_and_tensors
+from sslseg.training.prediction import predict_case
 
 __all__ = ["one_thread"]
 
@@ -175,6 +181,14 @@ def test_the_plan_says_when_nothing_is_held_out(session):
         assert said == (count == 0)
 
 
+def test_no_dice_for_want_of_time_is_said_once(session, monkeypatch):
+    paint(session.store, "a", [2, 4, 5, 6])
+    monkeypatch.setattr("sslseg.training.round.Costs.measured", lambda *_: [])
+    told = of(Validated, run(session))
+    assert [(event.mean, event.slices) for event in told] == [(None, 0)]
+    assert "takes too much of this run" in told[0].words
+
+
 def test_one_bad_file_adds_nothing(session, tmp_path):
     bad = tmp_path / "bad.nii.gz"
     bad.write_bytes(b"not an image")
@@ -291,6 +305,121 @@ def test_stop_keeps_what_was_learnt(session):
     assert of(CheckpointSaved, events)[-1].step == finished.step
     control.reset()
     assert of(PredictionReady, session.predict(["a"], control))
+
+
+def test_one_unreadable_case_keeps_no_other_from_being_predicted(session):
+    paint(session.store, "a", (2, 5))
+    run(session)
+    session.store.source_path("b").write_bytes(b"not what was added")
+    for cached in (session.store.path / "cache").glob("b-*"):
+        cached.unlink()
+    told = []
+    with pytest.raises(SslsegError, match="case b"):
+        told.extend(session.predict((), Control()))
+    assert [event.case for event in of(PredictionReady, told)] == ["a", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("code", "tries"),
+    [(errno.ENOSPC, 1), (errno.EACCES, 1), (errno.EROFS, 1), (None, 1), (errno.EIO, len(NAMES))],
+    ids=["no room", "no permission", "read only", "fell short", "one bad place"],
+)
+def test_a_full_disk_ends_a_prediction_at_once(session, monkeypatch, code, tries):
+    paint(session.store, "a", (2, 5))
+    run(session)
+    tried = []
+
+    def refused(path, *_, **__):
+        tried.append(path)
+        raise OSError("7 requested and 0 written") if code is None else OSError(code, "refused")
+
+    monkeypatch.setattr(np, "save", refused)
+    with pytest.raises(SslsegError, match="while writing the prediction of a"):
+        list(session.predict((), Control()))
+    assert len(tried) == tries
+
+
+def test_an_image_that_may_not_be_read_keeps_no_other_from_being_predicted(session, monkeypatch):
+    paint(session.store, "a", (2, 5))
+    run(session)
+
+    def locked(store, trainer, facts, name, control):
+        if name == "b":
+            raise unreadable(Path(name), "locked") from PermissionError(errno.EACCES, "locked")
+        return predict_case(store, trainer, facts, name, control)
+
+    monkeypatch.setattr("sslseg.session.predict_case", locked)
+    told = []
+    with pytest.raises(SslsegError, match="unreadable file b"):
+        told.extend(session.predict((), Control()))
+    assert [event.case for event in of(PredictionReady, told)] == ["a", "c", "d"]
+
+
+@pytest.fixture
+def predicted(session):
+    """A project with predictions of a, b and c."""
+    paint(session.store, "a", (2, 5))
+    run(session)
+    list(session.predict(("a", "b", "c"), Control()))
+    return session
+
+
+def test_an_evaluation_holds_one_case_at_a_time(predicted, labels, monkeypatch):
+    held = []
+
+    def spied(read):
+        def reading(*args):
+            found = read(*args)
+            held.append(weakref.ref(found))
+            return found
+
+        return reading
+
+    for name in ("read_labels", "predicted"):
+        monkeypatch.setattr(scoring, name, spied(getattr(scoring, name)))
+    events = predicted.scoring(labels).events(Control())
+    for done, event in enumerate(events, start=1):
+        assert (event.done, event.total, len(held)) == (done, 3, 2 * done)
+        assert all(array() is None for array in held), "nothing of a case that is measured"
+
+
+def test_an_evaluation_can_be_stopped(predicted, labels):
+    control, found = Control(), predicted.scoring(labels)
+    events = found.events(control)
+    next(events)
+    control.stop()
+    with pytest.raises(Cancelled):
+        next(events)
+    assert list(found.found["cases"]) == ["a"]
+
+
+def test_what_an_evaluation_lacks_is_told_before_it_begins(predicted, labels):
+    with pytest.raises(SslsegError, match="no prediction of case d"):
+        predicted.scoring(labels, ["a", "d"])
+    (labels / "b.nii.gz").unlink()
+    with pytest.raises(SslsegError, match="no label file of case b"):
+        predicted.scoring(labels, ["a", "b"])
+    assert list(predicted.evaluate(labels)["cases"]) == ["a", "c"]
+
+
+def test_a_closed_session_keeps_no_model_in_memory(session):
+    paint(session.store, "a", (2, 5))
+    run(session)
+    assert session._loaded is not None
+    session.close()
+    assert session._loaded is None
+
+
+def test_an_export_counts_what_an_older_model_said_and_what_nobody(session, tmp_path):
+    paint(session.store, "a", (2, 5))
+    run(session)
+    list(session.predict(("a", "b"), Control()))
+    run(session)
+    list(session.predict(("a",), Control()))
+    (told,) = of(Exported, list(session.export(tmp_path / "m", "nifti", "predictions", Control())))
+    assert (told.older, told.missing) == (1, 2)
+    (told,) = of(Exported, list(session.export(tmp_path / "n", "nifti", "annotations", Control())))
+    assert (told.older, told.missing) == (0, 0)
 
 
 def test_the_shown_case_is_predicted_first_and_the_rest_can_be_stopped(session):
@@ -449,6 +578,24 @@ def test_the_model_that_validates_the_next_round_never_saw_the_held_out_slices(s
     assert (before["saw_held_out"], before["step"]) == (False, 3)
 
 
+def test_a_run_whose_honest_model_was_never_kept_is_gone_on_from_where_no_slice_joined(session):
+    """A disk that was full when held-out slices should join leaves the folder and no model."""
+    paint(session.store, "a", [2, 5])
+    run(session)
+    (first,) = runs(session.store.path)
+    honest(first).mkdir()
+    (start,) = of(RunStarted, run(session, request(1)))
+    assert f"Goes on from run {first.name}." in start.plan
+    paint(session.store, "a", [1, 3, 7])
+    run(session, request(5, fresh=True))
+    joined = runs(session.store.path)[0]
+    for file in honest(joined).iterdir():
+        file.unlink()
+    (start,) = of(RunStarted, run(session, request(1)))
+    assert latest_facts(joined)["saw_held_out"] is True
+    assert f"Goes on from run {joined.name}." not in start.plan
+
+
 # ---- the supervised baseline ----
 
 
@@ -484,7 +631,7 @@ def test_a_baseline_is_trained_alike_and_never_predicts(session):
 def test_the_next_round_goes_on_from_both(session):
     paint(session.store, "a", (2, 5, 9))
     events, found = compared(session)
-    assert found.words.endswith("no held-out slices to compare them on yet.")
+    assert found.words.endswith("no Dice on held-out slices to compare them by.")
     first = [event.run for event in of(RunStarted, events)]
     events, found = compared(session)
     plans = [" ".join(event.plan) for event in of(RunStarted, events)]

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
+import nibabel as nib
 import numpy as np
 import pytest
 from cli_worlds import SHAPE, write_ellipsoids
@@ -24,8 +25,8 @@ from sslseg.core.events import (
 from sslseg.core.seeds import derived
 from sslseg.evaluation import dice
 from sslseg.session import Session
-from sslseg.simulate.arms import arms_of
-from sslseg.simulate.play import progress_alone, simulate
+from sslseg.simulate.arms import Round, arms_of
+from sslseg.simulate.play import _area, progress_alone, simulate
 from sslseg.simulate.world import World
 from sslseg.storage.arrays import latest_prediction, load_array
 from sslseg.storage.lease import LEASE, LeaseHolder
@@ -224,6 +225,7 @@ def test_no_labels_no_simulation(world, tmp_path):
         ({"last_minutes": 4.0}, "--last-minutes"),
         ({"score_cases": ("nobody",)}, "nobody"),
         ({"holdout": 3}, "3 of 3"),
+        ({"holdout": 1, "score_cases": ("case_1",)}, "--holdout and --score-cases"),
         ({"pool": 4}, "4 cases for the annotator"),
         ({"pool": 3, "holdout": 1}, "at most the 2"),
     ],
@@ -232,6 +234,62 @@ def test_nonsense_is_refused_before_anything_is_trained(world, more, words):
     with pytest.raises(SslsegError, match=words):
         play(world, 1, **more)
     assert not (world[0] / "simulations").exists()
+
+
+def save_labels(file, labels):
+    """Put other labels into a label file, on the grid it had."""
+    affine = nib.load(file).affine
+    nib.save(nib.Nifti1Image(labels.astype(np.uint8), affine), file)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda said: np.where(said == 2, 7, said), r"label values \[7\] in .*case_2"),
+        (lambda said: said[:-1], r"case_2.*the grid of the image"),
+    ],
+)
+def test_a_bad_label_file_is_told_before_anything_is_trained(world, spoil, words):
+    file = world[1] / "case_2.nii.gz"
+    save_labels(file, spoil(np.asarray(nib.load(file).dataobj)))
+    with pytest.raises(SslsegError, match=words):
+        play(world, 1)
+    assert not (world[0] / "simulations").exists()
+
+
+def test_labels_are_read_beforehand_once_and_only_of_cases_that_take_part(world):
+    def read(events):
+        return [
+            (event.done, event.total)
+            for event in events
+            if isinstance(event, Progress) and event.task == "Checking labels"
+        ]
+
+    first, _ = play(world, 1, pool=2)
+    again, _ = play(world, 2, pool=2)
+    assert (read(first), read(again)) == ([(1, 2), (2, 2)], [])
+
+
+def test_other_labels_of_the_same_size_are_another_simulation(world):
+    project, labels = world
+    packed, plain = labels / "case_0.nii.gz", labels / "case_0.nii"
+    nib.save(nib.load(packed), plain)
+    packed.unlink()
+    before, size = World.of(project, request(labels, 1)).facts(), plain.stat().st_size
+    save_labels(plain, np.asarray(nib.load(plain).dataobj)[::-1])
+    assert plain.stat().st_size == size
+    assert World.of(project, request(labels, 1)).facts() != before
+
+
+def test_other_classes_or_another_device_are_another_simulation(world):
+    project, labels = world
+    before = World.of(project, request(labels, 1)).facts()
+    with Session(project) as session:
+        session.store.add_class("third")
+    assert World.of(project, request(labels, 1)).facts() != before
+    elsewhere = TRAIN.model_copy(update={"device": DeviceChoice.AUTO})
+    (here,), (there,) = (arms_of(request(labels, 1, train=train)) for train in (TRAIN, elsewhere))
+    assert here.facts() != there.facts()
 
 
 def test_cases_kept_out_are_scored_whole_and_in_no_project(world):
@@ -274,10 +332,19 @@ def test_the_window_hears_of_progress_and_curves_alone(world):
     project, labels = world
     events = list(progress_alone(simulate(project, request(labels, 2), Control())))
     assert {type(event) for event in events} == {SimulationReported, Progress}
-    assert {event.task for event in events if isinstance(event, Progress)} == {"Simulating, in %"}
+    assert {event.task for event in events if isinstance(event, Progress)} == {
+        "Checking labels",
+        "Simulating, in %",
+    }
     assert events[-1].done == events[-1].total
     curves = reports(events)[-1].curves
     assert [curve.slices for curve in curves] == [(2, 4)]
+
+
+def test_a_curve_that_does_not_grow_is_as_high_as_its_mean():
+    rounds = [Round.model_construct(annotated=4, dice={"mean": one}) for one in (0.4, 0.6, None)]
+    assert _area(rounds) == pytest.approx((0.4 + 0.6 + 0) / 3)
+    assert (_area(rounds[:1]), _area([])) == (0.4, None)
 
 
 # ---- what is scored ----

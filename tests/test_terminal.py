@@ -88,6 +88,12 @@ def test_summary_of_a_training():
     assert summary.failure == ""
 
 
+def test_a_dice_that_nobody_had_time_to_measure_is_told():
+    out = io.StringIO()
+    Follower(out).follow(iter([Validated(run="r1", step=9, dice={}, mean=None, slices=0)]))
+    assert out.getvalue().startswith("Dice not measured: ")
+
+
 def test_failure_is_the_message_of_the_run():
     failed = FINISHED.model_copy(update={"reason": FinishReason.FAILED, "message": "Too hot."})
     assert Follower(io.StringIO()).follow(iter([STARTED, failed])).failure == "Too hot."

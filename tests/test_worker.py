@@ -283,3 +283,33 @@ def test_a_short_prediction_or_one_of_some_cases_brings_none(monkeypatch):
 def test_suggestions_that_fail_on_the_way_end_no_prediction(monkeypatch):
     session = Predicting([0.0], 5, broken=True)
     assert told_while_predicting(monkeypatch, session, Predict()) == "ppppp"
+
+
+def test_what_the_worker_does_by_itself_is_told_like_what_it_was_asked_for(tmp_path):
+    process = subprocess.Popen(FAKE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    told = []
+    with process:
+        lines = [line(Open(project=str(tmp_path))), line(ShowCase(case="a")), train("nothing")]
+        process.stdin.write(b"".join(lines))
+        process.stdin.flush()
+        while told[-1:] != ["done suggest"]:
+            event = EVENT.validate_json(process.stdout.readline())
+            if event.kind in ("opened", "begun", "done"):
+                told.append(f"{event.kind} {getattr(event, 'command', '')}".strip())
+        process.stdin.close()
+    assert told == [
+        "opened",
+        "done open",
+        "done train",
+        "begun predict",
+        "done predict",
+        "begun suggest",
+        "done suggest",
+    ]
+
+
+def test_a_project_that_cannot_be_opened_is_not_said_to_be_open(tmp_path):
+    events = []
+    with pytest.raises(SslsegError, match="no project"):
+        events.extend(Desk(Session)(Open(project=str(tmp_path / "gone")), Control()))
+    assert events == []

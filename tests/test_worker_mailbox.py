@@ -56,3 +56,11 @@ def test_stop_ends_a_prediction_that_nobody_asked_for():
     assert taken(mailbox) == Predict()
     mailbox.put(Stop())
     assert control.stopped
+
+
+def test_only_what_nobody_asked_for_is_unasked():
+    mailbox = Mailbox(Control())
+    mailbox.afterwards(Predict())
+    assert (taken(mailbox), mailbox.unasked) == (Predict(), True)
+    mailbox.put(Suggest())
+    assert (taken(mailbox), mailbox.unasked) == (Suggest(), False)

@@ -160,7 +160,11 @@ class AnnotateWidget(QWidget):
     def _fill(self, case: str, plane: Plane, index: int, said: npt.NDArray[np.uint8]) -> None:
         """Write what was carried onto a slice, if its case is still on the screen."""
         view = self._controller.view
-        if view.case is not None and view.case.name == case and not view.fill(plane, index, said):
+        if view.case is None or view.case.name != case:
+            return
+        if view.state_of(plane, index) is SliceState.COMPLETE:  # since it was asked for
+            show_info(IS_COMPLETE)
+        elif not view.fill(plane, index, said):
             show_info("The neighbours add nothing on this slice.")
 
     # ---- what is shown ----

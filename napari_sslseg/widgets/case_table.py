@@ -25,7 +25,8 @@ TIPS = (
     "The image file's name. A click shows the case.",
     "new: nothing labelled yet; started: some slices are labelled; done: you marked it as checked.",
     "How many slices of this case are labelled, partly or completely.",
-    "How unsure the model is in and around the structures. Long bars deserve a look first.",
+    "How unsure the model is in and around the structures. Long bars deserve a look first.\n"
+    "No bar: not predicted yet, or nothing found; its tooltip says so.",
     "Agreement of the prediction with your own labels (1 is perfect) on slices kept out of the\n"
     "first part of the training; the figure is of the model before they joined.",
     "The scanner, site or sequence that you set for this case; by a right-click.",
@@ -179,6 +180,8 @@ class CaseTable(QTableWidget):
         bar.setData(Qt.ItemDataRole.UserRole, summary.uncertainty)
         if summary.uncertainty is not None:
             bar.setToolTip(f"mean uncertainty {summary.uncertainty:.3f}")
+        elif summary.nothing_found:
+            bar.setToolTip("nothing found: the model draws no structure here")
 
 
 def _texts(summary: CaseSummary, dice: str) -> tuple[str, ...]:

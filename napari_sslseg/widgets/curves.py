@@ -27,7 +27,12 @@ HELD_OUT = (
     "the figure is of the model before they joined."
 )
 PLUS_MINUS = (
-    "n held-out slices; ± is the standard error over them. With fewer than four it says little."
+    "± is the standard error: over cases where there are three or more, else over slices.\n"
+    "With fewer than four slices it says little."
+)
+UNMEASURED = (
+    "A class that is on no held-out slice has no Dice. Slices that take longer to predict than a\n"
+    "tenth of the run are not measured: train for longer, or on a faster computer."
 )
 COMPARED = (
     "Both models learnt for the same time with the same settings; the baseline from your labels\n"
@@ -183,8 +188,7 @@ class CurvesWidget(QWidget):
         if event is None:
             words, tip = "Dice on held-out slices", HELD_OUT
         elif event.mean is None:
-            words = "no held-out slices yet"
-            tip = "From the fourth labelled slice on, some are kept for checking the model."
+            words, tip = event.words, UNMEASURED
         else:
             words = event.words
             scores = (

@@ -122,7 +122,10 @@ class ProjectWidget(QWidget):
     def _show(self, name: str) -> None:
         shown = self._controller.view.case
         if shown is None or shown.name != name:
-            self._controller.show_case(name)
+            try:
+                self._controller.show_case(name)
+            finally:
+                self._refresh()  # where it failed, the row of the case that is still shown
 
     @guarded
     def _show_next(self) -> None:

@@ -13,8 +13,11 @@ from napari_sslseg.widgets.guard import guarded
 from napari_sslseg.widgets.simulate import SimulateDialog
 from napari_sslseg.widgets.style import button, hint
 from sslseg.core.config import SimulationRequest
-from sslseg.core.events import CriticJudged, Event, Export, Predict, Simulate
+from sslseg.core.events import CriticJudged, Event, Export, Predict, RunStarted, Simulate
 from sslseg.core.prediction import CriticHealth, Prediction
+from sslseg.storage import arrays
+
+NOT_PREDICTED = "This case has no prediction yet."
 
 TOGGLES = {
     "prediction": ("Prediction (P)", "Show or hide the outlines that the model draws"),
@@ -37,6 +40,7 @@ class LookWidget(QWidget):
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._controller = controller
+        self._baseline = ""
         self._toggles: dict[str, QPushButton] = {}
         row = QHBoxLayout()
         row.setSpacing(2)
@@ -72,6 +76,8 @@ class LookWidget(QWidget):
         controller.told.connect(self._follow)
         controller.predicted.connect(self._follow_prediction)
         controller.project_changed.connect(self._forget)
+        controller.case_changed.connect(self._follow_case)
+        controller.view.layers.toggled.connect(self._refresh)
 
     def toggle_prediction(self) -> None:
         """Show or hide the prediction."""
@@ -87,9 +93,12 @@ class LookWidget(QWidget):
 
     def _toggle(self, name: str) -> None:
         layers = self._controller.view.layers
-        visible = not layers.visible(name)
-        layers.set_visible(name, visible)
-        self._toggles[name].setChecked(visible)
+        layers.set_visible(name, not layers.visible(name))
+
+    def _refresh(self) -> None:
+        layers = self._controller.view.layers
+        for name, toggle in self._toggles.items():
+            toggle.setChecked(layers.visible(name))
         self._below.setVisible(layers.visible("confidence"))
 
     def _set_threshold(self, percent: int) -> None:
@@ -97,11 +106,21 @@ class LookWidget(QWidget):
         self._limit.setText(f"below {percent / 100:.2f}")
 
     def _follow(self, event: Event) -> None:
-        if isinstance(event, CriticJudged):
-            self._say(event.health)
+        if isinstance(event, RunStarted):
+            self._baseline = event.run if event.baseline else ""
+        elif isinstance(event, CriticJudged) and event.run != self._baseline:
+            self._say(event.health)  # predictions are the method's, never the baseline's
 
     def _follow_prediction(self, prediction: Prediction) -> None:
         self._say(prediction.info.critic)
+
+    def _follow_case(self) -> None:
+        """Take back what was said of another case's prediction where this one has none."""
+        store, case = self._controller.store, self._controller.view.case
+        if store is None or case is None:
+            return
+        if arrays.latest_prediction(store.path, case.name) is None:
+            self._critic.setText(NOT_PREDICTED)
 
     def _forget(self) -> None:
         """Say nothing of the critic of a project that is no longer on the screen."""

@@ -8,6 +8,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from napari_sslseg.controller import Controller
+from sslseg.core.events import Event, RunStarted, Task
 from sslseg.runner import RunnerState, RunnerStatus
 
 WORDS = {
@@ -29,6 +30,7 @@ class StatusLine(QLabel):
         self.setObjectName("status")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._controller = controller
+        self._task = Task.TRAINING
         self.setContentsMargins(8, 2, 8, 2)
         self.setToolTip("Where the model is computed, what the engine does, and your last save")
         self._timer = QTimer(self)
@@ -37,13 +39,19 @@ class StatusLine(QLabel):
         self._timer.start()
         controller.status_changed.connect(self.refresh)
         controller.saved.connect(self.refresh)
+        controller.project_changed.connect(self.refresh)
+        controller.told.connect(self._follow)
         self.refresh()
 
     def refresh(self) -> None:
         """Write the line anew."""
         status = self._controller.status
-        parts = [status.device, _state(status), self._saved()]
+        parts = [status.device, self._state(status), self._saved()]
         self.setText(" · ".join(part for part in parts if part))
+
+    def _follow(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            self._task = event.task
 
     def _grow_older(self) -> None:
         if not self._controller.view.drawing:  # each new word has the whole window drawn anew
@@ -55,11 +63,10 @@ class StatusLine(QLabel):
         at = self._controller.saved_at
         return "" if at is None else f"saved {ago(time.time() - at)} ago"
 
-
-def _state(status: RunnerStatus) -> str:
-    if status.state is RunnerState.RUNNING:
-        return "training" if status.run else status.detail.lower() or WORDS[status.state]
-    return WORDS[status.state]
+    def _state(self, status: RunnerStatus) -> str:
+        if status.state is not RunnerState.RUNNING:
+            return WORDS[status.state]
+        return self._task if status.run else status.detail.lower() or WORDS[status.state]
 
 
 def ago(seconds: float) -> str:

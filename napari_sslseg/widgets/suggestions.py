@@ -10,17 +10,12 @@ from qtpy.QtGui import QIcon, QImage, QKeyEvent, QPixmap
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from napari_sslseg.controller import Controller
-from napari_sslseg.thumbnails import Rgb, read_thumbnails
+from napari_sslseg.pictures import SIZE, Pictures
+from napari_sslseg.thumbnails import Rgb
 from napari_sslseg.widgets.guard import guarded
 from napari_sslseg.widgets.style import button
-from sslseg.core.geometry import Plane
-from sslseg.core.suggestion import Box, Suggestion
+from sslseg.core.suggestion import Suggestion
 from sslseg.runner import RunnerState
-from sslseg.storage import arrays
-from sslseg.storage.store import ProjectStore
-
-SIZE = 56
-"""Side of a picture in pixels."""
 
 NO_VOLUMES = "Suggestions appear once the project holds volumes."
 STARTING = "The engine is starting; suggestions follow in a few seconds."
@@ -43,7 +38,7 @@ class SuggestionList(QListWidget):
         self.setVerticalScrollMode(QListWidget.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumHeight(round(1.5 * SIZE))
-        self.setToolTip("Slices from which the model would learn most. A click goes there.")
+        self.setToolTip("Slices worth labelling next, best first. A click goes there.")
         self.itemClicked.connect(self._choose)
         self.itemActivated.connect(self._choose)
 
@@ -89,14 +84,14 @@ class SuggestionsWidget(QWidget):
         self._shown: tuple[Suggestion, ...] = ()
         self.list = SuggestionList()
         self.next_button = button(
-            "Next slice (N)",
-            "Go to the slice from which the model would learn most",
-            "next_suggestion",
+            "Next slice (N)", "Go to the slice worth labelling next", "next_suggestion"
         )
+        self._pictures = Pictures(controller.threads.pictures)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.list, 1)
+        self._pictures.ready.connect(self._show_picture)
         self.list.chosen.connect(self._go)
         self.next_button.clicked.connect(self.go_next)
         controller.queue.changed.connect(self._refresh)
@@ -121,7 +116,8 @@ class SuggestionsWidget(QWidget):
         if items != self._shown or not items:
             self._shown = items
             self.list.set_value(items, self._why_empty())
-            self._ask_pictures()
+            if self._controller.store is not None:
+                self._pictures.ask(self._controller.store, items)
         self.next_button.setEnabled(bool(items))
         self._mark()
 
@@ -145,38 +141,9 @@ class SuggestionsWidget(QWidget):
         if position >= 0:
             self.list.scrollToItem(self.list.item(position))
 
-    def _ask_pictures(self) -> None:
-        """Read what is needed beside the window, one volume after the other."""
-        store = self._controller.store
-        if store is None:
-            return
-        colors = {label.value: _rgb(label.color) for label in store.classes}
-        for case in dict.fromkeys(each.case for each in self._shown):
-            slices = tuple((e.plane, e.slice, e.box) for e in self._shown if e.case == case)
-            self._ask_case(store, case, slices, colors)
-
-    def _ask_case(
-        self,
-        store: ProjectStore,
-        case: str,
-        slices: tuple[tuple[Plane, int, Box | None], ...],
-        colors: dict[int, tuple[int, int, int]],
-    ) -> None:
-        def read() -> tuple[Rgb, ...]:
-            prediction = arrays.latest_prediction(store.path, case)
-            return read_thumbnails(store.source_path(case), prediction, slices, colors, SIZE)
-
-        def show(pictures: tuple[Rgb, ...]) -> None:
-            for (plane, index, _), picture in zip(slices, pictures, strict=True):
-                for row, each in enumerate(self._shown):
-                    if (each.case, each.plane, each.slice) == (case, plane, index):
-                        self.list.set_picture(row, picture)
-
-        self._controller.background.submit(read, show, _no_picture)
-
-
-def _no_picture(error: Exception) -> None:
-    """Leave the place black: what is wrong with the image is told when its case is shown."""
+    def _show_picture(self, suggestion: Suggestion, picture: Rgb) -> None:
+        if suggestion in self._shown:
+            self.list.set_picture(self._shown.index(suggestion), picture)
 
 
 def _icon(picture: Rgb) -> QIcon:
@@ -184,7 +151,3 @@ def _icon(picture: Rgb) -> QIcon:
     height, width, _ = data.shape
     image = QImage(data.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
     return QIcon(QPixmap.fromImage(image))
-
-
-def _rgb(color: str) -> tuple[int, int, int]:
-    return (int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16))

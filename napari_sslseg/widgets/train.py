@@ -63,6 +63,7 @@ class TrainWidget(QWidget):
         self._shown_at = 0.0
         self._began = False
         self._doing = ""
+        self._counting = ""
         self._baseline = ""
         self.method = method_combo(tuple(self._methods.values()))
         self.pretrain_method = pretraining_combo(tuple(self._pretrainings.values()))
@@ -197,6 +198,7 @@ class TrainWidget(QWidget):
             self._project = path
             self.curves.setVisible(False)  # they are of the project before
             self.plan.setText(NO_PLAN)
+            self.shut()  # nobody tells any more how a run of that project ends
             self._idle((last_training(path) if path else "") or NEVER)
 
     # ---- what the engine tells ----
@@ -260,6 +262,7 @@ class TrainWidget(QWidget):
 
     def _count(self, event: Progress) -> None:
         if event.done < event.total:
+            self._counting = event.task
             self._show(event.done / event.total, f"{event.task}: {event.done}/{event.total}")
         elif self._bar is not None:
             self._show(0.0, f"{self._doing}: first steps")
@@ -273,7 +276,7 @@ class TrainWidget(QWidget):
         self._idle(f"{beside}{event.reason}: {steps} in {duration(event.seconds)}")
 
     def _done(self, event: CommandDone) -> None:
-        """Say what did not work; the reason is a notification of the controller."""
+        """Say what did not work or was stopped; the reason is a notification of the controller."""
         if event.command in ("train", "pretrain"):
             if event.message and not self._began:
                 self._idle("not started")
@@ -282,6 +285,8 @@ class TrainWidget(QWidget):
             self._idle("simulation not done" if event.message else "simulation ended")
         elif event.message and self._bar is None:
             self._idle(f"{event.command}: not done")
+        if self._counting and self._bar is None:  # else what was stopped would stand at its count
+            self._idle(f"{self._counting}: stopped")
 
     def _show(self, fraction: float, words: str) -> None:
         self.bar.setRange(0, 1000)
@@ -289,6 +294,7 @@ class TrainWidget(QWidget):
         self.bar.setFormat(words)
 
     def _idle(self, words: str) -> None:
+        self._counting = ""
         self.bar.setRange(0, 1000)
         self.bar.setValue(0)
         self.bar.setFormat(words)
@@ -314,8 +320,10 @@ def _compare_box() -> QCheckBox:
     box = QCheckBox("Compare with supervised")
     box.setObjectName("compare")
     box.setToolTip(
-        "Afterwards train a model on your labels alone, for as long and with the same settings,\n"
-        "and say what the unlabelled volumes gave. Takes twice the time."
+        "Tick this before you press Train. Afterwards a model is trained on your labels alone,\n"
+        "for as long and with the same settings, and you see what the unlabelled volumes gave.\n"
+        "Takes twice the time. Needs a run that is not stopped, and held-out slices: there are\n"
+        "some from the fourth labelled slice on."
     )
     return box
 

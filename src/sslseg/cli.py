@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +35,8 @@ from sslseg.options import (
     Steps,
     Strategies,
     Strategy,
+    finite,
+    refuse_in_window,
     request_of,
     settings_of,
 )
@@ -221,10 +222,12 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Compare the predictions with true labels: Dice, HD95 and ASSD in mm."""
-    with _opened(project, read_only=True) as session:
-        found = session.evaluate(labels, case or ())
-    rows = {**found["cases"], "mean": found["mean"]}
-    _result(found, table(rows), as_json)
+    with _opened(project, read_only=True) as session, stoppable() as control:
+        scoring, follower = session.scoring(labels, case or ()), _follower()
+        follower.follow(scoring.events(control))
+        found = scoring.found
+        follower.note_behind(project, found["cases"])
+    _result(found, table({**found["cases"], "mean": found["mean"]}), as_json)
 
 
 @app.command()
@@ -262,7 +265,7 @@ def simulate(
         methods=tuple(method or (DEFAULT_METHOD,)),
         seeds=tuple(seed or (0,)),
         train=train,
-        last_minutes=last_minutes,
+        last_minutes=finite(last_minutes, "--last-minutes"),
         holdout=holdout,
         score_cases=tuple(score_cases or ()),
         pool=pool,
@@ -309,17 +312,19 @@ def doctor(as_json: Json = False) -> None:
 @app.command()
 def demo(
     headless: Annotated[bool, typer.Option("--headless", help="Without a screen.")] = False,
-    out: Annotated[Path, typer.Option(help="Folder for masks and pictures.")] = Path("demo"),
-    minutes: Annotated[float, typer.Option(min=0.001, help="How long to train.")] = 1.0,
+    out: Annotated[Path | None, typer.Option(help="For masks and pictures; else ./demo.")] = None,
+    minutes: Minutes = None,
     as_json: Json = False,
 ) -> None:
-    """Show the program on its own sample volumes."""
+    """Show the program on its own sample volumes; all options are of --headless."""
     if not headless:
+        refuse_in_window(out, minutes, as_json)
         _open_window(None)
         return
     from sslseg.demo import headless as tell_story
 
-    files = [str(path) for path in tell_story(out, minutes, _follower().say)]
+    length = finite(minutes) or 1.0
+    files = [str(path) for path in tell_story(out or Path("demo"), length, _follower().say)]
     _result(files, "\n".join(files), as_json)
 
 
@@ -384,15 +389,10 @@ def _follower() -> Follower:
     return Follower(sys.stderr)
 
 
-@contextmanager
-def _opened(project: Path, *, read_only: bool = False) -> Iterator[Session]:
+def _opened(project: Path, *, read_only: bool = False) -> Session:
     from sslseg.session import Session
 
-    session = Session(project, read_only=read_only)
-    try:
-        yield session
-    finally:
-        session.close()
+    return Session(project, read_only=read_only)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Device = Annotated[DeviceChoice, typer.Option(help="Where to train.")]
 Minutes = Annotated[float | None, typer.Option(min=0.001, help="How long to train.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="How many optimiser updates to make.")]
-Seed = Annotated[int, typer.Option(help="The number that every random draw follows from.")]
+Seed = Annotated[int, typer.Option(min=0, help="The number that every random draw follows from.")]
 Method = Annotated[str | None, typer.Option(help="A name from `sslseg methods`.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="A parameter, key=value; repeat for more.")
@@ -40,7 +40,7 @@ Methods = Annotated[
     list[str] | None, typer.Option("--method", help="From `sslseg methods`; repeat to compare.")
 ]
 Seeds = Annotated[
-    list[int] | None, typer.Option("--seed", help="What draws follow from; repeat for more.")
+    list[int] | None, typer.Option("--seed", min=0, help="What draws follow from; repeat for more.")
 ]
 LastMinutes = Annotated[
     float | None, typer.Option(min=0.001, help="How long to train in the last round.")
@@ -75,11 +75,9 @@ def request_of(
     """Return what a training was asked for; raises SslsegError where options contradict."""
     if minutes is not None and steps is not None:
         raise SslsegError("--minutes and --steps", "at most one of them", "Leave one out.")
-    if minutes is not None and not math.isfinite(minutes):
-        raise SslsegError(f"--minutes {minutes}", "a finite number", "Say how many minutes.")
     return TrainRequest(
         method=method,
-        minutes=minutes,
+        minutes=finite(minutes),
         steps=steps,
         device=device,
         seed=seed,
@@ -87,6 +85,25 @@ def request_of(
         settings=settings,
         baseline=baseline,
     )
+
+
+def finite(minutes: float | None, option: str = "--minutes") -> float | None:
+    """Return minutes as they are; raises SslsegError where they are no number of minutes."""
+    if minutes is not None and not math.isfinite(minutes):
+        raise SslsegError(f"{option} {minutes}", "a finite number", "Say how many minutes.")
+    return minutes
+
+
+def refuse_in_window(out: Path | None, minutes: float | None, as_json: bool) -> None:
+    """Raise SslsegError where the demo was asked for what its window has no use for."""
+    given = {"--out": out is not None, "--minutes": minutes is not None, "--json": as_json}
+    named = [option for option, said in given.items() if said]
+    if named:
+        raise SslsegError(
+            f"{' and '.join(named)} without --headless",
+            "both, or neither to open the window",
+            "Add --headless.",
+        )
 
 
 def settings_of(pairs: Sequence[str]) -> dict[str, Scalar]:

@@ -22,14 +22,15 @@ from sslseg.core.prediction import CriticHealth
 from sslseg.core.suggestion import Suggestion
 from sslseg.core.volume import CaseRecord
 from sslseg.data.drawn import undrawn_classes
-from sslseg.evaluation import evaluate
 from sslseg.export.formats import export
-from sslseg.export.masks import predicted
 from sslseg.methods import find
+from sslseg.scoring import Scoring
 from sslseg.storage import arrays
-from sslseg.storage.images import describe, label_files, read_labels
+from sslseg.storage.images import describe, read_labels
 from sslseg.storage.naming import domain_name
+from sslseg.storage.remedy import lasting
 from sslseg.storage.revisions import refuse_unknown
+from sslseg.storage.runs import serving, unseen
 from sslseg.storage.store import ProjectStore
 from sslseg.suggest.acquisition import slice_scores
 from sslseg.suggest.selection import rank
@@ -73,7 +74,8 @@ class Session:
         return cls(project)
 
     def close(self) -> None:
-        """Let go of the project."""
+        """Let go of the project, and of the model in memory."""
+        self._loaded = None
         self.store.close()
 
     def __enter__(self) -> Self:
@@ -194,21 +196,33 @@ class Session:
         Raises
         ------
         SslsegError
-            When there is no model, or a case is unknown.
+            When there is no model, or a case is unknown; at once where predictions cannot be
+            written; or, once the other cases are predicted, when one could not be.
         Cancelled
             When the control asks for it; predictions already made stay.
         """
         known = [record.name for record in self.store.cases()]
         wanted = [self.store.case(name).name for name in cases] or known
+        yield from self._predict_each(wanted, control)
+
+    def _predict_each(self, cases: Sequence[str], control: Control) -> Iterator[Event]:
+        """Predict, the case on the screen first; what went wrong with one is told at the end."""
         trainer, facts = self._model()
-        waiting = list(wanted)
+        waiting, failed = list(cases), list[SslsegError]()
         while waiting:
             control.check()
             name = control.shown if control.shown in waiting else waiting[0]
             waiting.remove(name)
-            yield self._predict_one(trainer, facts, name, control)
-            done = len(wanted) - len(waiting)
-            yield Progress(task="Predicting", done=done, total=len(wanted))
+            try:
+                yield self._predict_one(trainer, facts, name, control)
+            except SslsegError as error:
+                if lasting(error):
+                    raise
+                failed.append(error)
+            done = len(cases) - len(waiting)
+            yield Progress(task="Predicting", done=done, total=len(cases))
+        if failed:
+            raise failed[0]
 
     def segment(self, store: ProjectStore, case: str, control: Control) -> npt.NDArray[np.uint8]:
         """Return what the newest model says of a case of another project, ``(X, Y, Z)``.
@@ -220,7 +234,7 @@ class Session:
         return prediction.labels
 
     def _model(self) -> tuple[Trainer, model.ModelFacts]:
-        newest = next(model.serving(self.store.path), None)
+        newest = next(serving(self.store.path), None)
         if self._loaded and newest and newest.name == self._loaded[1].run:
             return self._loaded
         self._loaded = model.load(self.store.path, choose(DeviceChoice.AUTO))
@@ -313,28 +327,14 @@ class Session:
         Cancelled
             When the control asks for it; predictions already made stay.
         """
-        run = next(model.serving(self.store.path), None)
-        if run is None or strategy_named(strategy).score is None:
+        if strategy_named(strategy).score is None:
             return
-        names = [record.name for record in self.store.cases()]
-        folders = {name: arrays.latest_prediction(self.store.path, name) for name in names}
-        unseen = [n for n, f in folders.items() if f is None or arrays.load_info(f).run != run.name]
-        if not unseen:
-            return
-        trainer, facts = self._model()
-        failed: list[SslsegError] = []
-        for done, name in enumerate(unseen):
-            control.check()
-            try:
-                yield self._predict_one(trainer, facts, name, control)
-            except SslsegError as error:
-                failed.append(error)
-            yield Progress(task="Predicting", done=done + 1, total=len(unseen))
-        if failed:
-            raise failed[0]
+        names = unseen(self.store.path, [record.name for record in self.store.cases()])
+        if names:
+            yield from self._predict_each(names, control)
 
-    def evaluate(self, labels: Path, cases: Sequence[str] = ()) -> dict[str, Any]:
-        """Compare predictions with true labels.
+    def scoring(self, labels: Path, cases: Sequence[str] = ()) -> Scoring:
+        """Return a comparison of predictions with true labels, checked and ready to be made.
 
         Parameters
         ----------
@@ -348,31 +348,14 @@ class Session:
         SslsegError
             When an asked case lacks one of them, or no case has both.
         """
-        files = label_files(labels)
-        wanted = list(cases) or [
-            record.name
-            for record in self.store.cases()
-            if record.name in files and arrays.latest_prediction(self.store.path, record.name)
-        ]
-        if not wanted:
-            raise SslsegError(
-                f"no case with both a prediction and a label file in {labels}",
-                "label files named like the images, and predicted cases",
-                "Run `sslseg predict` first, and check the names.",
-            )
-        predictions, truths, spacings = {}, {}, {}
-        for name in wanted:
-            record = self.store.case(name)
-            if name not in files:
-                raise SslsegError(
-                    f"no label file of case {name} in {labels}",
-                    "one named like its image",
-                    "Check the folder and the names.",
-                )
-            truths[name] = read_labels(files[name], record.geometry, record.reorientation)
-            predictions[name] = predicted(self.store, name)
-            spacings[name] = record.geometry.spacing
-        return evaluate(predictions, truths, spacings, self.store.classes)
+        return Scoring(self.store, labels, cases)
+
+    def evaluate(self, labels: Path, cases: Sequence[str] = ()) -> dict[str, Any]:
+        """Make the comparison of `scoring`, and return what it came to."""
+        scoring = self.scoring(labels, cases)
+        for _ in scoring.events(Control()):
+            pass
+        return scoring.found
 
     def export(self, out: Path, form: str, what: str, control: Control) -> Iterator[Event]:
         """Write predictions or annotations in a format that others read.

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TextIO
 
 from sslseg.core.catalogue import DEFAULT_PRETRAINING, pretraining_methods
@@ -26,9 +27,11 @@ from sslseg.core.events import (
     SimulationReported,
     StepReported,
     Validated,
+    behind_words,
 )
 from sslseg.core.words import counted
 from sslseg.runner.launch import new_log
+from sslseg.storage.runs import behind
 
 SPARSE_SECONDS = 10.0
 WIDTH = 100
@@ -144,6 +147,11 @@ class Follower:
         self._stream.write(text + "\n")
         self._stream.flush()
 
+    def note_behind(self, project: Path, cases: Iterable[str]) -> None:
+        """Say so if predictions of these cases are not of the newest model."""
+        if words := behind_words(*behind(project, cases)):
+            self.say(words)
+
     def _tell(self, event: Event) -> None:
         match event:
             case RunStarted():
@@ -157,6 +165,8 @@ class Follower:
                     self._task = event.task
             case Validated(mean=float()):
                 self.say(f"Step {event.step}: {event.words} on held-out slices.")
+            case Validated(slices=0):
+                self.say(f"{event.words}.")
             case Compared():
                 self.say(event.words)
             case SimulationReported() | Exported():

@@ -28,10 +28,12 @@ from sslseg.core.events import (
     COMMAND,
     EVENT,
     Command,
+    CommandBegun,
     CommandDone,
     Event,
     Export,
     Open,
+    Opened,
     Predict,
     Pretrain,
     Progress,
@@ -61,7 +63,7 @@ class WorkSession(Protocol):
     """What a worker needs of `sslseg.session.Session`."""
 
     def train(self, request: TrainRequest, control: Control, /) -> Iterator[Event]:
-        """Train, then predict the shown case and suggest."""
+        """Train one round."""
         ...
 
     def pretrain(self, request: TrainRequest, control: Control, /) -> Iterator[Event]:
@@ -114,6 +116,7 @@ class Desk:
                 self.close()
                 self._project = Path(project)
                 self._session = self._open_session(self._project)
+                yield Opened(project=project)
             case Train(request=request):
                 learnt = False
                 for event in self._opened().train(request, control):
@@ -202,6 +205,11 @@ class Mailbox:
             if not self._waiting:
                 self._later.append(command)
 
+    @property
+    def unasked(self) -> bool:
+        """Whether the command at hand was given to `afterwards`."""
+        return self._doing_later
+
     def close(self) -> None:
         """Stop the work at hand, for good."""
         with self._changed:
@@ -286,6 +294,8 @@ def serve(
     threading.Thread(target=_listen, args=(stdin, mailbox, outlet, end), daemon=True).start()
     outlet.tell(greet())
     for command in mailbox:
+        if mailbox.unasked:
+            outlet.tell(CommandBegun(command=command.kind))
         for event in perform(desk, command, mailbox.control):
             outlet.tell(event)
     desk.close()

@@ -61,4 +61,4 @@ def test_a_comparison_of_different_slices_has_no_error():
 def test_without_held_out_slices_there_is_nothing_to_compare():
     found = Compared(method="m", measured=None, baseline=measured(None, ()))
     assert found.difference is None
-    assert "no held-out slices" in found.words
+    assert "no Dice on held-out slices" in found.words

@@ -1,4 +1,4 @@
-"""Small islands of a prediction, and whether annotations show any."""
+"""Small islands of a prediction, and whether annotations tell that there should be none."""
 
 from __future__ import annotations
 
@@ -6,60 +6,111 @@ import numpy as np
 import pytest
 from engine_worlds import write_image
 
-from sslseg.core.annotation import SliceState
+from sslseg.core.annotation import BACKGROUND, SliceState
 from sslseg.core.control import Control
 from sslseg.core.geometry import Plane
-from sslseg.data.islands import sizes, without_islands
+from sslseg.data import project
+from sslseg.data.islands import ENOUGH, expected, without_islands
 from sslseg.data.project import coverage
 from sslseg.session import Session
 
 
-def two_pieces(large: int, small: int) -> np.ndarray:
-    """Bars of `large` voxels of class 1 and `small` voxels of class 2 that do not touch."""
-    labels = np.zeros((3, 1, 40), np.uint8)
-    labels[0, 0, :large] = 1
-    labels[2, 0, :small] = 2
+def bars(*pieces: tuple[int, int]) -> np.ndarray:
+    """Bars that do not touch, each of a class and a number of voxels."""
+    labels = np.zeros((2 * len(pieces), 1, 60), np.uint8)
+    for place, (value, voxels) in enumerate(pieces):
+        labels[2 * place, 0, :voxels] = value
     return labels
 
 
-def test_sizes_count_each_piece():
-    assert sizes(two_pieces(30, 4) > 0).tolist() == [30, 4]
-    assert sizes(np.zeros((2, 2), bool)).tolist() == []
-
-
-def test_a_piece_below_a_tenth_is_erased():
-    cleaned = without_islands(two_pieces(40, 3))
-    assert set(np.unique(cleaned)) == {0, 1}
-    assert (cleaned == 1).sum() == 40
+def test_a_piece_below_a_tenth_of_its_class_is_erased():
+    cleaned = without_islands(bars((1, 40), (1, 3)))
+    assert np.array_equal(cleaned, bars((1, 40), (1, 0)))
 
 
 def test_a_piece_of_a_tenth_or_more_stays():
-    labels = two_pieces(40, 4)
+    labels = bars((1, 40), (1, 4))
     assert np.array_equal(without_islands(labels), labels)
 
 
-def test_touching_classes_are_one_piece():
-    labels = np.zeros((1, 1, 40), np.uint8)
-    labels[0, 0, :38], labels[0, 0, 38:] = 1, 2
+def test_a_small_organ_beside_a_large_one_stays_and_its_own_island_goes():
+    cleaned = without_islands(bars((1, 55), (2, 20), (2, 1)))
+    assert np.array_equal(cleaned, bars((1, 55), (2, 20), (2, 0)))
+
+
+def test_classes_that_touch_are_one_piece():
+    """A crumb of class 2 within the object would be a hole if it were erased."""
+    labels = np.zeros((3, 1, 60), np.uint8)
+    labels[0, 0, :38], labels[0, 0, 38:40] = 1, 2
+    labels[2, 0, :30] = 2
     assert np.array_equal(without_islands(labels), labels)
 
 
-def test_nothing_predicted_stays_nothing():
-    assert not without_islands(np.zeros((3, 3, 3), np.uint8)).any()
+def test_nothing_predicted_stays_nothing_and_all_predicted_stays_all():
+    for value in (0, 1):
+        labels = np.full((3, 3, 3), value, np.uint8)
+        assert np.array_equal(without_islands(labels), labels)
+
+
+def masks(*counts: int) -> list[np.ndarray]:
+    """Slices with so many pieces each."""
+    shown = [np.zeros((9, 9), bool) for _ in counts]
+    for mask, count in zip(shown, counts, strict=True):
+        mask[: 2 * count : 2, :3] = True
+    return shown
 
 
 @pytest.mark.parametrize(
-    ("state", "small", "found"),
+    ("counts", "islands"),
     [
-        (SliceState.COMPLETE, 1, True),
-        (SliceState.COMPLETE, 4, False),
-        (SliceState.PARTIAL, 1, False),
+        ((1,) * ENOUGH, False),
+        ((1,) * (ENOUGH - 1), True),
+        ((0,) * ENOUGH, True),
+        ((), True),
+        ((1, 1, 1, 1, 2), True),
+        ((1, 0, 1, 0, 1), False),
     ],
 )
-def test_complete_slices_tell_whether_islands_are_to_be_expected(tmp_path, state, small, found):
-    with Session.create(tmp_path / "p", ["thing"]) as session:
-        list(session.add([write_image(tmp_path / "a.nii")], Control()))
-        labels = np.zeros(session.store.case("a").geometry.shape, np.uint8)[:, 0]
-        labels[:4, :4], labels[8, :small] = 1, 1
-        session.store.save_slices("a", Plane.CORONAL, {3: (labels, state)}, author="test")
-        assert coverage(session.store).islands is found
+def test_islands_are_expected_unless_slices_tell_otherwise(counts, islands):
+    assert expected(masks(*counts)) is islands
+
+
+@pytest.fixture
+def session(tmp_path):
+    with Session.create(tmp_path / "p", ["thing", "other"]) as made:
+        list(made.add([write_image(tmp_path / "a.nii")], Control()))
+        yield made
+
+
+def paint(session, indices, state, pieces=1):
+    labels = np.zeros(session.store.case("a").geometry.shape, np.uint8)[:, 0]
+    labels[:4, :4] = 1
+    if pieces > 1:
+        labels[7, :1] = 2
+    labels[9, 6:8] = BACKGROUND
+    slices = dict.fromkeys(indices, (labels, state))
+    session.store.save_slices("a", Plane.CORONAL, slices, author="test")
+
+
+@pytest.mark.parametrize(
+    ("state", "pieces", "islands"),
+    [
+        (SliceState.COMPLETE, 1, False),
+        (SliceState.COMPLETE, 2, True),
+        (SliceState.PARTIAL, 1, True),
+    ],
+)
+def test_complete_slices_tell_whether_islands_are_to_be_expected(session, state, pieces, islands):
+    paint(session, range(2), SliceState.COMPLETE)
+    paint(session, [3], state, pieces)
+    assert coverage(session.store).islands is islands
+
+
+def test_of_many_slices_some_are_looked_at(session, monkeypatch):
+    paint(session, range(7), SliceState.COMPLETE)
+    read = []
+    real = session.store.labels_at
+    monkeypatch.setattr(session.store, "labels_at", lambda r: read.append(r) or real(r))
+    monkeypatch.setattr(project, "MOST_LOOKED_AT", 4)
+    assert coverage(session.store).islands is False
+    assert len(read) == 4

@@ -72,6 +72,30 @@ def test_outliers_do_not_set_the_scale(outlier):
     assert abs(found).max() < 10
 
 
+def test_a_large_volume_is_summed_exactly(monkeypatch):
+    """Far from zero float32 sums lose the deviation; and the parts need not divide the whole."""
+    monkeypatch.setattr(preprocessing, "PART", 100)
+    data = np.random.default_rng(0).normal(30_000, 3, (9, 9, 9)).astype(np.float32)
+    clipped = np.clip(data, *np.percentile(data, preprocessing.CLIP)).astype(np.float64)
+    by_hand = (clipped - clipped.mean()) / clipped.std()
+    assert np.allclose(normalise(data), by_hand, atol=2e-3)
+
+
+def test_the_given_intensities_stay():
+    data = np.random.default_rng(0).normal(size=(5, 5, 5)).astype(np.float32)
+    before = data.copy()
+    normalise(data)
+    assert np.array_equal(data, before)
+
+
+def test_an_axial_slice_of_the_cache_is_in_one_piece(tmp_path):
+    with ProjectStore.create(tmp_path / "p", ["one"]) as store:
+        case = store.add_case(describe(write_image(tmp_path / "a.nii")))
+        image = load_prepared(store, case, OWN).image
+    assert isinstance(image, np.memmap)
+    assert image[:, :, 3].flags.f_contiguous
+
+
 def test_air_around_a_patient_does_not_set_the_scale_of_ct():
     rng = np.random.default_rng(0)
     body = rng.normal(40, 20, (10, 10, 10))

@@ -21,6 +21,8 @@ from engine_worlds import (
 
 from sslseg.core.annotation import BACKGROUND, IGNORE, Annotation, SliceState
 from sslseg.core.geometry import Plane, take_slice
+from sslseg.data.held_out import on_grid
+from sslseg.data.preprocessing import resample_target
 from sslseg.data.project import ProjectData, coverage
 from sslseg.data.targets import grid_index, held_out, training_target, validation_target
 from sslseg.storage.images import describe
@@ -38,8 +40,13 @@ def store(tmp_path):
 
 
 def target_seen(data: ProjectData, case: str = "a"):
-    sampler = data.sampler(tiny_plan(2).patches, 0)
-    return next(c.target for c in sampler.cases if c.name == case)
+    return seen_in(data.sampler(tiny_plan(2).patches, 0).cases, case)
+
+
+def seen_in(cases, name: str):
+    """The whole target of a case; None where nothing is annotated."""
+    target = next(case.target for case in cases if case.name == name)
+    return None if target is None else target.dense()
 
 
 def test_held_out_slices_are_hidden_where_others_cross_them():
@@ -231,22 +238,23 @@ def test_a_stroke_makes_its_own_case_anew_and_no_other(store):
     after = cases_of(data)
     assert after["a"] is before["a"]
     assert after["b"] is not before["b"]
-    assert (after["b"].target[:, 6] != IGNORE).all()
-    assert (before["b"].target[:, 6] == IGNORE).all()
+    assert (after["b"].target.dense()[:, 6] != IGNORE).all()
+    assert (before["b"].target.dense()[:, 6] == IGNORE).all()
 
 
 def test_a_repainted_and_an_erased_slice_are_seen(store):
     paint(store, "a", [1, 3])
     data = ProjectData(store, OWN, CLASSES, hold_out=True)
-    first = cases_of(data)["a"].target
+    first = target_seen(data)
     paint(store, "a", [1], seed=5)
-    second = cases_of(data)["a"].target
+    second = target_seen(data)
     assert not np.array_equal(first, second)
     assert np.array_equal(second[:, 1], truth(5)[:, 1])
     nothing = np.zeros((SHAPE[0], SHAPE[2]), np.uint8)
     store.save_slices("a", CORONAL, dict.fromkeys((1, 3), (nothing, SliceState.NONE)))
     paint(store, "b", [1])
-    assert cases_of(data)["a"].target is None or (cases_of(data)["a"].target == IGNORE).all()
+    third = target_seen(data)
+    assert third is None or (third == IGNORE).all()
 
 
 def test_joining_makes_those_cases_anew_that_hold_something_back(store):
@@ -259,7 +267,7 @@ def test_joining_makes_those_cases_anew_that_hold_something_back(store):
     data.join_held_out()
     after = cases_of(data)
     assert after["b"] is before["b"]
-    assert (after["a"].target[:, 7] != IGNORE).all()
+    assert (after["a"].target.dense()[:, 7] != IGNORE).all()
 
 
 def test_held_out_slices_follow_their_newest_revision(store):
@@ -273,3 +281,68 @@ def test_held_out_slices_follow_their_newest_revision(store):
     paint(store, "a", [7], seed=8)
     (second,) = data.held_out()
     assert np.array_equal(second.truth, truth(8)[:, 7])
+
+
+@pytest.mark.parametrize("spacing", [OWN, (2.0, 3.0, None), (1.7, 1.7, 1.7), (0.6, 2.5, 0.6)])
+def test_a_held_out_slice_is_that_of_the_resampled_volume(store, spacing):
+    """Crossed by slices that were saved before it and after it, complete, partial and erased."""
+    paint(store, "a", [2, 6], Plane.AXIAL, seed=1)
+    paint(store, "a", [0, 3, 4, 7, 9, 11], state=SliceState.PARTIAL, seed=2)
+    paint(store, "a", [1, 5, 8], Plane.SAGITTAL, seed=3)
+    paint(store, "a", [1, 2, 5, 6, 8, 10], seed=4)
+    paint(store, "a", [3, 4, 7], Plane.AXIAL, SliceState.PARTIAL, seed=5)
+    erased = {6: (np.zeros(SHAPE[1:], np.uint8), SliceState.NONE)}
+    store.save_slices("a", Plane.SAGITTAL, erased, author="test")
+    found = ProjectData(store, spacing, CLASSES, hold_out=True).held_out()
+    records = held_out(store.slices("a"))
+    assert len(found) == len(records) == 3
+    for record, one in zip(records, found, strict=True):
+        shape, axis = one.case.image.shape, record.key.plane.axis
+        volume = validation_target(store.annotation("a"), [record])
+        expected = take_slice(resample_target(volume, shape), record.key.plane, one.index)
+        assert one.index == grid_index(record.key.index, SHAPE[axis], shape[axis])
+        assert np.array_equal(one.truth, expected)
+        assert one.size == expected.size
+
+
+def test_held_out_slices_are_read_when_somebody_looks_at_them(store, monkeypatch):
+    paint(store, "a", range(SHAPE[1]))
+    data = ProjectData(store, OWN, CLASSES, hold_out=True)
+    read = []
+    real = store.labels_at
+    monkeypatch.setattr(store, "labels_at", lambda r: read.append(r) or real(r))
+    monkeypatch.setattr(store, "annotation", lambda case: pytest.fail("the volume was read"))
+    _, second = data.held_out()
+    assert read == []
+    assert np.array_equal(second.truth, truth()[:, second.index])
+    assert second.truth is second.truth
+    assert len(read) == 1
+
+
+def test_slices_that_say_nothing_to_this_network_are_not_held_out(store):
+    """One without a stroke, and one that is all of a class which came during the run."""
+    paint(store, "a", [1, 3, 5])
+    empty = np.zeros((SHAPE[0], SHAPE[2]), np.uint8)
+    store.save_slices("a", CORONAL, {7: (empty + 1, SliceState.COMPLETE)}, author="test")
+    store.save_slices("a", CORONAL, {7: (empty, SliceState.PARTIAL)}, author="test")
+    assert held_out(store.slices("a"))
+    assert ProjectData(store, OWN, CLASSES, hold_out=True).held_out() == []
+    data = ProjectData(store, OWN, CLASSES, hold_out=True)
+    store.add_class("three")
+    store.save_slices("a", CORONAL, {7: (empty + 3, SliceState.COMPLETE)}, author="test")
+    assert data.held_out() == []
+    store.save_slices("a", CORONAL, {7: (empty + 2, SliceState.COMPLETE)}, author="test")
+    assert len(data.held_out()) == 1
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize(("old", "new"), [((9, 7, 5), (4, 10, 5)), ((6, 6, 6), (13, 2, 3))])
+def test_every_slice_alone_is_resampled_as_in_its_volume(axis, old, new):
+    rng = np.random.default_rng(axis)
+    for index in range(old[axis]):
+        volume = np.full(old, IGNORE, np.int16)
+        shown = np.moveaxis(volume, axis, 0)[index]
+        shown[...] = rng.integers(-1, 3, shown.shape)
+        place = grid_index(index, old[axis], new[axis])
+        expected = np.moveaxis(resample_target(volume, new), axis, 0)[place]
+        assert np.array_equal(on_grid(shown.copy(), axis, index, old, new), expected)

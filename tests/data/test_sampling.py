@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from sslseg.core.annotation import IGNORE
 from sslseg.core.geometry import Plane, take_slice
-from sslseg.data.sampling import PatchPlan, Sampler, TrainingCase
+from sslseg.data.blocks import Blocks
+from sslseg.data.sampling import CLASS_CENTRED, PatchPlan, Sampler, TrainingCase
 from sslseg.data.slabs import crop, slab
 
 sides = st.integers(1, 9)
@@ -31,7 +32,8 @@ def test_labelled_items_hold_an_annotated_voxel(shape, patch, axis, voxel, seed)
     target[tuple(int(v * side) for v, side in zip(voxel, shape, strict=True))] = 2
     size = patch if axis is None else patch[:2]
     plan = PatchPlan(axis, 1 if axis is None else 3, size, 3, 2)
-    cases = [TrainingCase("a", image(0, shape), target), TrainingCase("b", image(1), None)]
+    cases = [TrainingCase("a", image(0, shape), Blocks.of(target))]
+    cases.append(TrainingCase("b", image(1), None))
     batch = Sampler(cases, plan, seed).batch(0)
     assert batch.x.shape == (5, plan.context, *size)
     assert batch.y.shape == (5, *size)
@@ -43,8 +45,8 @@ def test_labelled_items_hold_an_annotated_voxel(shape, patch, axis, voxel, seed)
 @pytest.mark.parametrize("dims", [2, 3])
 def test_image_and_target_are_cut_at_the_same_place(dims):
     """The image is the target here, so that the middle channel must show it."""
-    target = np.arange(np.prod(SHAPE)).reshape(SHAPE).astype(np.int16)
-    cases = [TrainingCase("a", target.astype(np.float16), target)]
+    target = (np.arange(np.prod(SHAPE)).reshape(SHAPE) % 251).astype(np.int16)
+    cases = [TrainingCase("a", target.astype(np.float16), Blocks.of(target))]
     batch = Sampler(cases, tiny_plan(dims).patches, 0).batch(3)
     middle = batch.x[:, batch.x.shape[1] // 2]
     assert torch.equal(middle, batch.y.float())
@@ -69,7 +71,7 @@ def test_rare_classes_are_drawn_often():
     target[:, 5, :] = 0
     target[9, 5, 7] = 2
     plan = replace(tiny_plan(2, labelled=64, unlabelled=0).patches, patch=(2, 2))
-    batch = Sampler([TrainingCase("a", image(), target)], plan, 0).batch(0)
+    batch = Sampler([TrainingCase("a", image(), Blocks.of(target))], plan, 0).batch(0)
     seen = (batch.y == 2).flatten(1).any(1).float().mean()
     assert 0.15 < seen < 0.4
 
@@ -122,7 +124,7 @@ def test_crop_leaves_leading_axes_alone():
 def test_target_of_a_slab_is_its_middle_slice():
     target = target_of([saved(5)])
     plan = replace(tiny_plan(2, unlabelled=0).patches, patch=(10, 8))
-    batch = Sampler([TrainingCase("a", image(), target)], plan, 0).batch(0)
+    batch = Sampler([TrainingCase("a", image(), Blocks.of(target))], plan, 0).batch(0)
     expected = torch.from_numpy(take_slice(target, saved(5).key.plane, 5).astype(np.int64))
     assert all(torch.equal(y, expected) for y in batch.y)
 
@@ -139,7 +141,7 @@ def sides_of(batch):
 
 
 def test_half_of_the_unlabelled_items_are_of_home_for_a_critic_to_compare():
-    target = target_of([saved(4)])
+    target = Blocks.of(target_of([saved(4)]))
     cases = [TrainingCase(name, image(seed), None) for seed, name in enumerate("bcde")]
     cases.append(TrainingCase("a", image(9), target))
     plan = replace(tiny_plan(2).patches, labelled=3, unlabelled=5)
@@ -153,7 +155,7 @@ def test_half_of_the_unlabelled_items_are_of_home_for_a_critic_to_compare():
 
 
 def test_annotations_of_the_target_are_learnt_from_without_passing_for_the_source():
-    target = target_of([saved(4)])
+    target = Blocks.of(target_of([saved(4)]))
     cases = [TrainingCase("source", image(0), target), TrainingCase("target", image(1), target)]
     plan = replace(tiny_plan(2).patches, labelled=2, unlabelled=2)
     sampler = Sampler(cases, plan, 0, home={"source"})
@@ -167,7 +169,8 @@ def test_annotations_of_the_target_are_learnt_from_without_passing_for_the_sourc
 
 @pytest.mark.parametrize("home", [None, {"a", "b"}, {"elsewhere"}])
 def test_without_two_sides_nothing_is_compared(home):
-    cases = [TrainingCase("a", image(), target_of([saved(4)])), TrainingCase("b", image(1), None)]
+    cases = [TrainingCase("a", image(), Blocks.of(target_of([saved(4)])))]
+    cases.append(TrainingCase("b", image(1), None))
     plan = replace(tiny_plan(2).patches, labelled=2, unlabelled=4)
     batch, plain = Sampler(cases, plan, 0, home=home).batch(0), Sampler(cases, plan, 0).batch(0)
     assert torch.equal(batch.x, plain.x)
@@ -175,18 +178,34 @@ def test_without_two_sides_nothing_is_compared(home):
     assert (batch.like, batch.unlike) == (slice(0, 2), slice(2, 6))
 
 
-def test_annotated_voxels_are_numbered_compactly_and_in_order():
-    target = target_of([saved(2), saved(5)])
-    case = TrainingCase("a", image(), target)
-    expected = np.argwhere(target != IGNORE)
-    assert len(case.annotated) == len(expected)
-    assert np.array_equal([case.annotated[row] for row in range(len(expected))], expected)
-    assert case.annotated.flat.nbytes == 4 * len(expected)
-    values = target[tuple(expected.T)]
-    assert sorted(case.by_class) == sorted(set(values.tolist()))
-    for value, rows in case.by_class.items():
-        assert np.array_equal(rows, np.flatnonzero(values == value))
-        assert rows.dtype.itemsize == 4
+class ByList(Sampler):
+    """As a sampler that keeps a list of all annotated voxels, and of those of each class."""
+
+    def _around(self, rng, cases):
+        case = cases[int(rng.integers(len(cases)))]
+        target = case.target.dense()
+        places = np.argwhere(target != IGNORE)
+        if rng.random() < CLASS_CENTRED:
+            values = np.unique(target[tuple(places.T)])
+            places = np.argwhere(target == values[rng.integers(len(values))])
+        return self._item(rng, case, places[rng.integers(len(places))])
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize(
+    "records",
+    [[saved(2), saved(5)], [saved(index) for index in range(SHAPE[1])]],
+    ids=["slices", "whole volume"],
+)
+def test_voxels_found_by_number_are_those_of_a_list(dims, records):
+    plan = replace(tiny_plan(dims).patches, labelled=6)
+    cases = tiny_cases(target_of(records))
+    lean, plain = Sampler(cases, plan, 3), ByList(cases, plan, 3)
+    for step in range(10):
+        ours, theirs = lean.batch(step), plain.batch(step)
+        assert ours.places == theirs.places
+        assert torch.equal(ours.x, theirs.x)
+        assert torch.equal(ours.y, theirs.y)
 
 
 @pytest.mark.parametrize("records", [[], [saved(2), saved(5)], [saved(1, plane=Plane.AXIAL)]])
@@ -194,4 +213,5 @@ def test_slices_are_counted_along_the_axis_with_fewest(records):
     target = target_of(records)
     places = np.argwhere(target != IGNORE)
     expected = min(len(np.unique(places[:, axis])) for axis in range(3))
-    assert TrainingCase("a", image(), target).fewest_slices == expected == len(records)
+    case = TrainingCase("a", image(), Blocks.of(target))
+    assert case.fewest_slices == expected == len(records)

@@ -158,3 +158,23 @@ def test_boxes_have_the_sides_asked_for(dims):
 
 def test_shuffled_is_a_permutation():
     assert sorted(tiny_views().shuffled(9).tolist()) == list(range(9))
+
+
+@pytest.mark.parametrize("sides", [(8, 40), (40, 6, 40)])
+def test_long_sides_are_not_turned_into_short_ones(sides):
+    """What is annotated in the middle of a thin patch stays in it."""
+    x = torch.zeros((16, 1, *sides))
+    y = torch.full((16, *sides), IGNORE)
+    thin = min(range(len(sides)), key=lambda axis: sides[axis])
+    y.movedim(thin + 1, 1)[:, sides[thin] // 2] = 1
+    span = WarpRange(scale=0.0, shift=0.0, elastic=0.0)
+    warp = random_warp(x, span, (False,) * len(sides), torch.Generator().manual_seed(0))
+    kept = (warp.target(y) == 1).flatten(1).sum(1) / (y == 1).flatten(1).sum(1)
+    assert kept.min() > 0.6
+
+
+def test_sides_that_are_alike_are_turned():
+    x, span = torch.zeros((4, 1, 12, 20)), WarpRange(scale=0.0, shear=0.0, shift=0.0, elastic=0.0)
+    grid = random_warp(x, span, (False, False), torch.Generator().manual_seed(0)).grid
+    straight = random_warp(x, WarpRange(0, 0, 0, 0, 0), (False, False), torch.Generator()).grid
+    assert (grid - straight).abs().amax((1, 2, 3)).min() > 0.01

@@ -14,11 +14,13 @@ from sslseg.core.control import Control
 from sslseg.core.errors import Cancelled
 from sslseg.core.prediction import PredictionInfo
 from sslseg.data.preprocessing import resample
+from sslseg.inference import maps as maps_module
 from sslseg.inference.maps import Maps, maps_of
 from sslseg.inference.native import to_native
 from sslseg.inference.pair import Pair
 from sslseg.inference.predictor import Predictor
 from sslseg.inference.windows import count
+from sslseg.losses.consistency import mutual_information
 
 INFO = PredictionInfo(
     case="a", version="1", run="r", method="m", step=1, time=0.0, classes=("one",)
@@ -169,6 +171,46 @@ def test_maps_by_hand():
     assert maps.entropy.item() == pytest.approx(1, abs=1e-4)
     assert maps.information.item() == pytest.approx(1, abs=1e-4)
     assert maps.confidence.item() == 0.5
+
+
+@pytest.mark.parametrize("shape", [(40, 7, 5), (33, 4, 3), (16, 9, 9), (50, 1, 1)])
+@pytest.mark.parametrize(("classes", "members"), [(2, 1), (3, 2), (7, 5)])
+def test_maps_of_a_volume_in_parts_are_bit_for_bit_those_of_the_whole(
+    shape, classes, members, monkeypatch
+):
+    rng = torch.Generator().manual_seed(classes)
+    said = [torch.randn((classes, *shape), generator=rng).softmax(0) for _ in range(members)]
+    logits = torch.randn((1, *shape), generator=rng)
+    mean, entropy, information = mutual_information([p.unsqueeze(0) for p in said])
+    seen: list[int] = []
+
+    def watched(parts):
+        seen.append(parts[0].shape[2])
+        return mutual_information(parts)
+
+    monkeypatch.setattr(maps_module, "VALUES_AT_ONCE", 1)
+    monkeypatch.setattr(maps_module, "mutual_information", watched)
+    found = maps_of(torch.cat([*said, logits]), classes, has_critic=True)
+    assert max(seen) == min(16, shape[0])
+    assert sum(seen) == shape[0]
+    assert np.array_equal(found.probability, mean[0].numpy())
+    assert np.array_equal(found.entropy, entropy[0, 0].numpy())
+    assert np.array_equal(found.information, information[0, 0].numpy())
+    assert np.array_equal(found.confidence, torch.sigmoid(logits[0]).numpy())
+
+
+def test_parts_are_as_large_as_may_be(monkeypatch):
+    """Of 2 members and 2 classes a slice of 3 x 5 has 60 values: 32 slices have 1920."""
+    seen: list[int] = []
+
+    def watched(parts):
+        seen.append(parts[0].shape[2])
+        return mutual_information(parts)
+
+    monkeypatch.setattr(maps_module, "VALUES_AT_ONCE", 2000)
+    monkeypatch.setattr(maps_module, "mutual_information", watched)
+    maps_of(torch.full((4, 70, 3, 5), 0.5), 2, has_critic=False)
+    assert seen == [32, 32, 6]
 
 
 def numbered(shape: tuple[int, ...]) -> Maps:

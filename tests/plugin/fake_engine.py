@@ -22,6 +22,7 @@ from sslseg.core.events import (
     Exported,
     FinishReason,
     Open,
+    Opened,
     Predict,
     PredictionReady,
     Pretrain,
@@ -110,6 +111,7 @@ class FakeRunner:
         if isinstance(command, Open):
             self._project = Path(command.project)
             yield WorkerReady(device="cpu")
+            yield Opened(project=command.project)
         elif isinstance(command, Train):
             yield from self._train(command)
             if command.request.baseline:

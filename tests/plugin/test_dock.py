@@ -218,9 +218,11 @@ def test_layers_that_are_hidden_stay_hidden_in_the_next_case(labelling, qtbot):
 def test_the_newest_model_looks_at_a_case_when_it_is_shown(labelling, qtbot, runner):
     train_to_the_end(qtbot, labelling)
     labelling.show_case("carl")
-    assert Predict(cases=("carl",)) in runner.sent
+    qtbot.waitUntil(lambda: Predict(cases=("carl",)) in runner.sent, timeout=5000)
+    qtbot.waitUntil(lambda: not labelling.controller.awaits("predict"), timeout=5000)
     sent = len(runner.sent)
     labelling.show_case("anna")
+    labelling.controller._bridge.tick()
     assert not any(isinstance(command, Predict) for command in runner.sent[sent:])
 
 
@@ -270,6 +272,19 @@ def test_a_vanished_image_is_told_and_the_case_on_the_screen_stays(
     assert "ben" in told[0]
     assert labelling.controller.view.case.name == "anna"
     assert "annotation" in labelling._viewer.layers
+
+
+def test_the_row_of_a_case_that_cannot_be_shown_does_not_stay_selected(
+    labelling, volumes, qtbot, monkeypatch
+):
+    told = []
+    monkeypatch.setattr("napari_sslseg.widgets.guard.show_error", told.append)
+    volumes[1].unlink()
+    table = labelling.cases.table
+    place = table.visualItemRect(table.item(1, 0)).center()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert "ben" in told[0]
+    assert table.selected() == ("anna",)
 
 
 def test_opening_what_is_no_project_leaves_the_open_one(labelling, tmp_path, qtbot, monkeypatch):

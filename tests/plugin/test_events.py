@@ -14,18 +14,27 @@ from strokes import press
 from napari_sslseg.summaries import read_facts
 from sslseg.core.annotation import BACKGROUND, SliceState
 from sslseg.core.errors import SslsegError
-from sslseg.core.events import CommandDone, FinishReason, RunFinished, SuggestionsReady
+from sslseg.core.events import (
+    CommandBegun,
+    CommandDone,
+    FinishReason,
+    Opened,
+    Predict,
+    RunFinished,
+    SuggestionsReady,
+)
 from sslseg.core.geometry import Plane
 from sslseg.core.prediction import Prediction, PredictionInfo
 from sslseg.core.suggestion import Suggestion
+from sslseg.storage import checkpoints
 from sslseg.storage.arrays import save_prediction
 from sslseg.storage.images import describe
 from sslseg.storage.store import ProjectStore
 
 
 def tell(dock, runner, monkeypatch, *events):
-    """Let these events come in one poll, with the engine at a training."""
-    batches = [list(events)]
+    """Let these events come in one poll, with the engine at a training on the open project."""
+    batches = [[Opened(project=str(dock.controller.store.path)), *events]]
     monkeypatch.setattr(runner, "poll", lambda: batches.pop() if batches else [])
     dock.controller._bridge.tick()
     assert not batches
@@ -53,7 +62,8 @@ def test_a_vanished_image_loses_neither_suggestions_nor_later_events(
     tell(labelling, runner, monkeypatch, suggest("ben"), finished(), done)
     assert labelling.train.train_button.isEnabled()
     assert labelling.suggestions.list.item(0).text().startswith("ben")
-    qtbot.waitUntil(lambda: not labelling.controller.background.busy, timeout=5000)
+    threads = labelling.controller.threads
+    qtbot.waitUntil(lambda: not (threads.files.busy or threads.pictures.busy), timeout=5000)
     assert not told
 
 
@@ -137,7 +147,8 @@ def test_no_dice_of_a_model_that_learnt_from_the_held_out_slices(saw, dice, proj
             slices = {index: (painted[:, :, index], SliceState.COMPLETE)}
             store.save_slices("anna", Plane.AXIAL, slices)
         assert any(record.validation for record in store.slices("anna"))
-        assert read_facts(folder, "anna", store).dice == dice
+        facts = read_facts(folder, "anna", store)
+        assert (facts.dice, facts.saw_held_out) == (dice, saw)
 
 
 def test_opening_reads_the_annotations_of_predicted_cases_beside_the_window(
@@ -204,3 +215,77 @@ def test_predictions_of_the_project_before_are_not_shown_in_the_next(
     view = labelling.controller.view
     qtbot.waitUntil(lambda: view.prediction is not None, timeout=5000)
     assert view.prediction.info.version != late.version
+
+
+def test_news_of_the_project_before_are_not_told_in_the_next(
+    labelling, qtbot, runner, tmp_path, monkeypatch
+):
+    qtbot.waitUntil(lambda: not labelling.controller.awaits("open", "suggest"), timeout=3000)
+    other = tmp_path / "other"
+    ProjectStore.create(other, ["organ"]).close()
+    labelling.open_project(other)
+    told = []
+    labelling.controller.told.connect(told.append)
+    batches = [
+        [suggest("anna"), finished("late")],
+        [Opened(project=str(other)), CommandDone(command="open"), suggest("carl")],
+    ]
+    monkeypatch.setattr(runner, "poll", lambda: batches.pop(0) if batches else [])
+    labelling.controller._bridge.tick()
+    labelling.controller._bridge.tick()
+    assert [event.kind for event in told] == ["opened", "done", "suggestions"]
+    assert labelling.suggestions.list.item(0).text().startswith("carl")
+
+
+def test_a_project_opens_where_the_first_image_is_gone(dock, project, volumes, runner, monkeypatch):
+    told = []
+    monkeypatch.setattr("napari_sslseg.controller.show_error", told.append)
+    volumes[0].unlink()
+    dock.open_project(project)
+    assert dock.controller.view.case.name == "ben"
+    assert len(told) == 1
+    assert "anna" in told[0]
+    assert "suggest" in [command.kind for command in runner.sent]
+
+
+def predictions_asked_for(runner):
+    return [command for command in runner.sent if isinstance(command, Predict)]
+
+
+def test_a_stale_case_that_is_shown_while_the_engine_works_is_predicted_afterwards(
+    labelling, qtbot, runner
+):
+    controller = labelling.controller
+    qtbot.waitUntil(lambda: not controller.awaits("open", "suggest"), timeout=3000)
+    controller._fresh.reset(())
+    runner._run = "busy"
+    controller._bridge.tick()
+    assert predictions_asked_for(runner) == []
+    runner._run = ""
+    controller._bridge.tick()
+    controller._bridge.tick()
+    assert predictions_asked_for(runner) == [Predict(cases=("anna",))], "once"
+    controller.show_case("anna")
+    controller._fresh.reset(())
+    controller._bridge.tick()
+    assert len(predictions_asked_for(runner)) == 2, "who turns to it again asks again"
+
+
+def test_after_reopening_what_an_older_model_said_is_predicted_anew(dock, project, runner, qtbot):
+    runner._project, runner._run = project, "20260101-000000-00-bcp"
+    runner._predict("anna")
+    runner._run = ""
+    run = project / "runs" / "20260102-000000-00-bcp"
+    checkpoints.save(run, 1, {"w": np.zeros(1)}, {"method": "bcp", "step": 1})
+    dock.open_project(project)
+    qtbot.waitUntil(lambda: bool(predictions_asked_for(runner)), timeout=5000)
+    assert predictions_asked_for(runner) == [Predict(cases=("anna",))]
+
+
+def test_what_the_engine_does_by_itself_can_be_stopped(labelling, runner, monkeypatch):
+    stop = labelling.train.stop_button
+    assert not stop.isEnabled()
+    tell(labelling, runner, monkeypatch, CommandBegun(command="predict"))
+    assert stop.isEnabled()
+    tell(labelling, runner, monkeypatch, CommandDone(command="predict"))
+    assert not stop.isEnabled()

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QPushButton
 from strokes import drag
 
 from napari_sslseg.thumbnails import FRAME
+from napari_sslseg.widgets.annotate import IS_COMPLETE
 from sslseg.core.geometry import Plane, take_slice
 
 MIDDLE = 8
@@ -115,7 +116,7 @@ def test_a_removed_frame_is_no_trouble(suggested, qtbot):
 
 
 def test_the_small_picture_shows_the_frame_too(suggested, qtbot):
-    idle(qtbot, suggested)
+    qtbot.waitUntil(lambda: not suggested.controller.threads.pictures.busy, timeout=20000)
     image = suggested.suggestions.list.item(0).icon().pixmap(56, 56).toImage()
     colours = {image.pixelColor(x, y).getRgb()[:3] for x in range(56) for y in range(56)}
     assert FRAME in colours
@@ -186,6 +187,21 @@ def test_a_case_that_has_gone_gets_nothing(drawn, qtbot):
     drawn.show_case("ben")
     idle(qtbot, drawn)
     assert not drawn._viewer.layers["annotation"].data.any()
+
+
+def test_a_slice_that_was_completed_meanwhile_is_left_as_it_is(
+    drawn, qtbot, state_on_disk, monkeypatch
+):
+    told = []
+    monkeypatch.setattr("napari_sslseg.widgets.annotate.show_info", told.append)
+    drawn.controller.view.slices.go_to(Plane.AXIAL, MIDDLE + 1)
+    drawn.annotate.extend()
+    drawn.annotate.complete()  # before what was carried can have come
+    drawn.controller.view.slices.go_to(Plane.AXIAL, MIDDLE + 5)
+    idle(qtbot, drawn)
+    assert not drawn._viewer.layers["annotation"].data[..., MIDDLE + 1].any()
+    assert state_on_disk(Plane.AXIAL, MIDDLE + 1) == "complete"
+    assert told == [IS_COMPLETE]
 
 
 def test_without_a_labelled_neighbour_it_is_told(labelling, qtbot, monkeypatch):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
 from napari_sslseg import _samples
@@ -25,6 +26,7 @@ from napari_sslseg.summaries import (
     mean_uncertainty,
 )
 from napari_sslseg.thumbnails import draw_outlines, on_screen, outline, thumbnail
+from napari_sslseg.widgets.case_table import COLUMNS, CaseTable
 from napari_sslseg.widgets.curves import KEPT, CurvesWidget, Series, group_of
 from napari_sslseg.widgets.parameters import ParameterForm, field
 from napari_sslseg.widgets.status import ago
@@ -111,6 +113,47 @@ def test_the_worklist_counts_slices_and_goes_to_the_next_undone():
     assert worklist.next_undone("a") is None
 
 
+def test_the_last_dice_stays_as_long_as_a_slice_is_held_out():
+    """The last model of a run learns from held-out slices too; the one before was measured."""
+    worklist = Worklist()
+    seen = PredictionFacts("a", uncertainty=0.2, dice=None, saw_held_out=True)
+
+    def dice(facts=None):
+        if facts is not None:
+            worklist.note(facts)
+        return worklist.summaries["a"].dice
+
+    worklist.reset({"a": ""}, [record(1), record(5, validation=True)])
+    assert dice(seen) is None, "there was none"
+    assert dice(PredictionFacts("a", uncertainty=0.3, dice=0.8)) == 0.8
+    assert dice(seen) == 0.8
+    assert worklist.summaries["a"].uncertainty == 0.2, "that is of the new one"
+    assert dice(PredictionFacts("a", uncertainty=0.3, dice=None)) is None, "no class is on them"
+    assert dice(PredictionFacts("a", uncertainty=0.3, dice=0.7)) == 0.7
+    worklist.recount("a", [record(1), record(5, validation=True, state="none")])
+    assert dice() is None, "the held-out slice was wiped"
+    assert dice(seen) is None
+
+
+def test_a_case_in_which_nothing_is_found_says_so_and_has_no_bar(qtbot):
+    worklist, table = Worklist(), CaseTable()
+    qtbot.addWidget(table)
+    worklist.reset({"a": ""})
+
+    def bar():
+        table.set_value(worklist.summaries.values(), None)
+        item = table.item(0, COLUMNS.index("Uncertainty"))
+        return item.data(Qt.ItemDataRole.UserRole), item.toolTip()
+
+    assert bar() == (None, ""), "not predicted"
+    worklist.note(PredictionFacts("a", uncertainty=None, dice=None))
+    value, tip = bar()
+    assert value is None
+    assert "nothing found" in tip
+    worklist.note(PredictionFacts("a", uncertainty=0.25, dice=None))
+    assert bar() == (0.25, "mean uncertainty 0.250")
+
+
 def test_held_out_dice_by_hand():
     labels = np.zeros((4, 1, 2), np.uint8)
     labels[:, 0, 0] = (1, 1, 0, 0)
@@ -128,7 +171,7 @@ def test_uncertainty_is_averaged_where_the_structure_is():
     uncertainty = np.zeros(labels.shape, np.float16)
     uncertainty[10, 10, 10] = 1
     assert mean_uncertainty(labels, uncertainty) == pytest.approx(1 / 125)
-    assert mean_uncertainty(labels * 0, uncertainty) == pytest.approx(1 / 8000)
+    assert mean_uncertainty(labels * 0, uncertainty) is None, "nothing found"
 
 
 # ---- pictures ----
@@ -137,7 +180,7 @@ def test_uncertainty_is_averaged_where_the_structure_is():
 def test_a_thumbnail_lies_as_the_viewer_shows_it():
     image = np.zeros((3, 2))  # X, Y of an axial slice
     image[2, 1] = 1.0  # right, front
-    assert on_screen(image, Plane.AXIAL)[0, 0] == 1  # top left
+    assert on_screen(image)[0, 0] == 1  # top left
     geometry = Geometry.of((3, 2, 1), np.diag([1.0, 3.0, 1.0, 1.0]))
     picture = thumbnail(image, geometry, Plane.AXIAL, (0, 1), 6)
     assert picture.shape == (6, 6, 3)

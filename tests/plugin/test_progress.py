@@ -9,6 +9,7 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 
 from napari_sslseg.widgets.activity import activity_bar
+from napari_sslseg.widgets.curves import PLUS_MINUS
 from napari_sslseg.widgets.simulate import SimulateDialog
 from sslseg.core.annotation import SliceKey, SliceState
 from sslseg.core.catalogue import DEFAULT_METHOD
@@ -201,6 +202,12 @@ def test_a_baseline_is_shown_beside_the_method(labelling, qtbot, runner):
     assert "U-Net" in dock.train.plan.text()
 
 
+def test_the_comparison_says_what_it_needs(labelling):
+    tip = " ".join(labelling.findChild(QCheckBox, "compare").toolTip().split())
+    for words in ("before you press Train", "not stopped", "from the fourth labelled slice on"):
+        assert words in tip
+
+
 def test_supervised_is_not_offered_to_be_compared_with_itself(labelling):
     train = labelling.train
     train.compare.setChecked(True)
@@ -222,6 +229,11 @@ def test_the_held_out_figure_is_never_bare(labelling, qtbot):
         event = Validated(run="r", step=1, dice={}, mean=0.8, slices=slices, without=without)
         curves.add_validation(event)
         assert words in label.text()
+        assert PLUS_MINUS in label.toolTip()
+    assert "over cases where there are three or more, else over slices" in PLUS_MINUS
+    curves.add_validation(Validated(run="r", step=1, dice={}, mean=None, slices=0))
+    assert "Dice not measured" in label.text()
+    assert "train for longer" in label.toolTip()
 
 
 # ---- simulations ----

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import threading
+
+import numpy as np
+from engine_talk import predict
 from qtpy.QtCore import Qt
 from strokes import press, type_key
 
+from napari_sslseg import pictures
+from napari_sslseg.background import Background
+from napari_sslseg.pictures import Pictures
+from napari_sslseg.suggestions import key_of
 from napari_sslseg.widgets.suggestions import ENDED, LOOKING, NOTHING, STARTING
 from sslseg.core.events import Suggest
-from sslseg.core.geometry import take_slice
+from sslseg.core.geometry import Plane, take_slice
+from sslseg.core.suggestion import Suggestion
 from sslseg.runner import RunnerState, RunnerStatus
+from sslseg.storage.store import ProjectStore
+
+
+def pictured(qtbot, dock):
+    """Wait until all pictures of the list are there."""
+    qtbot.waitUntil(lambda: bool(dock.controller.queue.items), timeout=3000)
+    qtbot.waitUntil(lambda: not dock.controller.threads.pictures.busy, timeout=5000)
+
+
+def shades(item):
+    """Count the colours on a line across a picture; a black one has one."""
+    image = item.icon().pixmap(56, 56).toImage()
+    return len({image.pixel(x, 28) for x in range(56)})
 
 
 def test_next_goes_through_the_suggestions_and_over_cases(labelling, qtbot):
@@ -78,15 +100,86 @@ def test_a_new_list_answers_what_was_wanted_while_it_was_made(labelling, qtbot, 
 
 def test_a_suggestion_has_a_picture_and_a_click_goes_there(labelling, qtbot):
     dock = labelling
-    qtbot.waitUntil(lambda: bool(dock.controller.queue.items), timeout=3000)
-    qtbot.waitUntil(lambda: not dock.controller.background.busy, timeout=5000)
+    pictured(qtbot, dock)
     item = dock.suggestions.list.item(1)
-    image = item.icon().pixmap(56, 56).toImage()
-    assert len({image.pixel(x, 28) for x in range(56)}) > 5
+    assert shades(item) > 5
     wanted = dock.controller.queue.items[1]
     dock.suggestions.list.itemClicked.emit(item)
     assert dock.controller.view.case.name == wanted.case
     assert wanted.reason in item.text()
+
+
+def test_pictures_are_kept_until_there_is_another_prediction(labelling, qtbot, runner, monkeypatch):
+    read = []
+    real = pictures.read_thumbnails
+
+    def reading(source, *rest):
+        read.append(source.name.removesuffix(".nii.gz"))
+        return real(source, *rest)
+
+    monkeypatch.setattr(pictures, "read_thumbnails", reading)
+    queue, shown = labelling.controller.queue, labelling.suggestions.list
+    pictured(qtbot, labelling)
+    assert sorted(read) == ["anna", "ben", "carl"]
+    read.clear()
+    queue.drop(key_of(queue.items[0]))
+    assert shades(shown.item(0)) > 5, "at once"
+    pictured(qtbot, labelling)
+    assert read == []
+    runner._predict("ben")
+    queue.drop(key_of(queue.items[0]))
+    pictured(qtbot, labelling)
+    assert read == ["ben"]
+
+
+def test_pictures_hold_up_no_prediction(labelling, qtbot, runner, monkeypatch):
+    gate = threading.Event()
+
+    def wait(*_):
+        gate.wait(20)
+        return ()
+
+    monkeypatch.setattr(pictures, "read_thumbnails", wait)
+    try:
+        predict(qtbot, labelling, runner)
+        assert labelling.controller.threads.pictures.busy
+    finally:
+        gate.set()
+
+
+def test_only_pictures_of_the_list_that_is_shown_are_read(project, monkeypatch):
+    """What the thread was at when the list changed is not read twice, and shown."""
+    anna, ben, carl = (
+        Suggestion(case=case, plane=Plane.AXIAL, slice=3, score=1.0, reason="unsure")
+        for case in ("anna", "ben", "carl")
+    )
+    begun, gate, read, shown = threading.Event(), threading.Event(), [], []
+
+    def reading(source, prediction, slices, *rest):
+        read.append(source.name)
+        begun.set()
+        assert gate.wait(20)
+        return tuple(np.zeros((56, 56, 3), np.uint8) for _ in slices)
+
+    monkeypatch.setattr(pictures, "read_thumbnails", reading)
+    background = Background(shown.append)
+    asked = Pictures(background)
+    asked.ready.connect(lambda each, _: shown.append(each))
+    with ProjectStore.open(project) as store:
+        asked.ask(store, (anna, ben))
+        assert begun.wait(20)
+        asked.ask(store, (anna, carl))
+        gate.set()
+        while background.busy:
+            background.drain()
+    background.close()
+    assert read == ["anna.nii.gz", "carl.nii.gz"]
+    assert shown == [anna, carl]
+
+
+def test_the_buttons_promise_no_more_than_a_good_choice(labelling):
+    for widget in (labelling.suggestions.list, labelling.suggestions.next_button):
+        assert "worth labelling next" in widget.toolTip()
 
 
 def test_an_empty_list_says_what_the_engine_does(labelling, qtbot, monkeypatch):

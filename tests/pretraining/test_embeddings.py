@@ -31,6 +31,17 @@ class Mean(Encoder):
         return [x, torch.cat([mean, 2 * mean], 1)]
 
 
+def returned(progress):
+    """Return what a generator returns, and how many things it told on the way."""
+    told = 0
+    while True:
+        try:
+            next(progress)
+        except StopIteration as end:
+            return end.value, told
+        told += 1
+
+
 def case(name: str, level: float) -> TrainingCase:
     return TrainingCase(name, np.full((9, 9, 9), level, np.float16), None)
 
@@ -38,7 +49,9 @@ def case(name: str, level: float) -> TrainingCase:
 def test_the_deepest_features_are_averaged_over_patches_and_cells():
     net = nn.ModuleDict({"student": nn.Sequential(Mean())})
     plan = tiny_plan(2).patches
-    found = embeddings(net, [case("a", 0.5), case("b", -3.0)], plan, CPU, Control())
+    cases = [case("a", 0.5), case("b", -3.0)]
+    found, told = returned(embeddings(net, cases, plan, CPU, Control()))
+    assert told == 2, "progress, case by case"
     assert found == {"a": pytest.approx((0.5, 1.0)), "b": pytest.approx((-3.0, -6.0))}
 
 
@@ -50,7 +63,7 @@ def test_all_cases_or_none_are_described(why, monkeypatch):
     else:
         monkeypatch.setattr(module, "MOST_SECONDS", -1.0)
     plan = tiny_plan(2).patches
-    assert embeddings(Mean(), [case("a", 0.5)], plan, CPU, control) == {}
+    assert returned(embeddings(Mean(), [case("a", 0.5)], plan, CPU, control)) == ({}, 0)
 
 
 def test_the_newest_that_knows_all_cases_is_read(tmp_path):

@@ -1,5 +1,6 @@
 """DICOM folders, made here slice by slice, and real ones where SSLSEG_DATA says."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -118,6 +119,30 @@ def test_the_fingerprint_covers_every_file(folder: Path) -> None:
     before = fingerprint(folder)
     write_slice(folder, 3, PatientID="2")
     assert fingerprint(folder) != before
+
+
+def test_other_files_in_the_folder_are_no_part_of_the_image(folder: Path) -> None:
+    record = describe(folder)
+    (folder / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0 thumbnails")
+    (folder / "study.nii.gz").write_bytes(b"a mask that somebody put here")
+    assert fingerprint(folder) == record.sha256
+
+
+def test_the_fingerprint_is_that_of_the_slices_by_name(folder: Path) -> None:
+    """As it was when all files of a folder counted: projects made then go on."""
+    (folder / "readme.txt").unlink()
+    slices = b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
+    assert fingerprint(folder) == hashlib.sha256(slices).hexdigest()
+
+
+def test_no_mask_is_written_among_the_slices(folder: Path) -> None:
+    labels = np.zeros((COLUMNS, ROWS, SLICES), np.uint8)
+    record, before = describe(folder), sorted(folder.iterdir())
+    with pytest.raises(SslsegError, match="the folder that holds the image study"):
+        write_labels(folder / "study.nii.gz", labels, record, folder)
+    assert sorted(folder.iterdir()) == before
+    write_labels(folder / "masks" / "study.nii.gz", labels, record, folder)
+    assert fingerprint(folder) == record.sha256
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from sslseg.storage.images import (
     describe,
     fingerprint,
     label_ending,
+    label_files,
     read_header,
     read_labels,
     read_volume,
@@ -121,6 +124,30 @@ def test_masks_keep_place_and_lose_text(tmp_path: Path, codes: tuple[int, int]) 
     assert written.header.get_slope_inter() == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("unit", "mm"), [("meter", 1000.0), ("mm", 1.0), ("unknown", 1.0), ("micron", 0.001)]
+)
+def test_lengths_become_mm_and_masks_keep_the_unit_of_the_image(
+    tmp_path: Path, unit: str, mm: float
+) -> None:
+    affine = affine_of(STRAIGHT)
+    affine[:3] /= mm
+    image = nib.Nifti1Image(phantom(), affine)
+    image.header.set_xyzt_units(unit)
+    source, mask = tmp_path / "a.nii.gz", tmp_path / "m.nii.gz"
+    nib.save(image, source)
+    volume = read_volume(source)
+    assert np.allclose(volume.geometry.spacing, (0.5, 0.75, 3.0))
+    assert np.allclose(volume.geometry.matrix, affine_of(STRAIGHT))
+    write_labels(mask, (volume.data % 3).astype(np.uint8), describe(source), source)
+    written, original = nib.load(mask), nib.load(source)
+    assert np.array_equal(written.affine, original.affine)
+    assert written.header.get_zooms() == original.header.get_zooms()
+    assert written.header.get_xyzt_units()[0] == unit
+    labels = read_labels(mask, volume.geometry, volume.reorientation)
+    assert np.array_equal(labels, volume.data % 3)
+
+
 def test_a_mask_is_the_same_file_every_time(tmp_path: Path) -> None:
     source = write_nifti(tmp_path / "a.nii.gz")
     record, labels = describe(source), np.ones((4, 5, 6), np.uint8)
@@ -164,6 +191,44 @@ def test_4d_itk_files_with_a_last_axis_of_one(tmp_path: Path) -> None:
     assert read_volume(tmp_path / "one.mha").data.shape == (4, 5, 6)
     with pytest.raises(SslsegError, match=r"4-D data .*two\.mha"):
         read_volume(tmp_path / "two.mha")
+
+
+def test_64_bit_integers_of_an_nrrd_can_be_written_as_nifti(tmp_path: Path) -> None:
+    source, out = tmp_path / "a.nrrd", tmp_path / "b.nii.gz"
+    sitk.WriteImage(sitk.GetImageFromArray(phantom().astype(np.int64).T), str(source))
+    write_volume(out, read_volume(source).data, describe(source), source)
+    written = nib.load(out)
+    assert written.get_data_dtype() == np.int64
+    assert np.array_equal(np.asarray(written.dataobj), phantom())
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_a_mask_is_durable_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    source, done = tmp_path / f"a{ending}", list[str]()
+    sitk.WriteImage(sitk.GetImageFromArray(phantom().T), str(source))
+    record, sync, replace = describe(source), os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        done.append("file" if stat.S_ISREG(os.fstat(descriptor).st_mode) else "folder")
+        sync(descriptor)
+
+    def renamed(old: Path, new: Path) -> None:
+        done.append("name")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    write_labels(tmp_path / f"m{ending}", np.ones((4, 5, 6), np.uint8), record, source)
+    assert done[:2] == ["file", "name"]
+
+
+def test_a_folder_without_label_files_has_none_and_no_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    assert label_files(tmp_path) == {}
+    with pytest.raises(SslsegError, match="no folder"):
+        label_files(tmp_path / "gone")
 
 
 # ---- bad files ----

@@ -23,6 +23,21 @@ def test_planes_offered(spacing, planes):
     assert list(offered_planes(grid(spacing=spacing))) == planes
 
 
+@pytest.mark.parametrize(
+    ("shape", "planes"),
+    [
+        ((256, 256, 1), [Plane.AXIAL]),
+        ((7, 256, 200), [Plane.SAGITTAL]),
+        ((40, 7, 20), [Plane.SAGITTAL, Plane.CORONAL]),
+        ((8, 256, 256), list(Plane)),
+        ((7, 7, 7), list(Plane)),
+        ((1, 1, 64), [Plane.AXIAL]),
+    ],
+)
+def test_strips_are_not_offered(shape, planes):
+    assert list(offered_planes(grid(shape=shape))) == planes
+
+
 def test_annotated_slices_leave_out_state_none():
     def record(index, state):
         key = SliceKey(case="a", plane=Plane.AXIAL, index=index)

@@ -21,7 +21,7 @@ from torch import nn
 from sslseg.core.annotation import IGNORE
 from sslseg.core.control import Control
 from sslseg.core.geometry import Plane
-from sslseg.data.project import HeldOutSlice
+from sslseg.data.held_out import HeldOutSlice
 from sslseg.data.sampling import TrainingCase
 from sslseg.inference.predictor import Predictor
 from sslseg.training.critic import auc, judge
@@ -112,7 +112,8 @@ def painter(values: np.ndarray) -> Predictor:
 def held(
     truth: np.ndarray, volume: np.ndarray, plane: Plane, index: int, case: str = "a"
 ) -> HeldOutSlice:
-    return HeldOutSlice(TrainingCase(case, volume, None), plane, index, truth.astype(np.int16))
+    known = truth.astype(np.int16)
+    return HeldOutSlice(TrainingCase(case, volume, None), plane, index, lambda: known)
 
 
 def test_dice_by_hand_is_pooled_and_masked():
@@ -154,7 +155,7 @@ def test_dice_reads_the_right_slice_of_every_plane(plane):
 
 
 def slices_of(side: int, count: int) -> list[HeldOutSlice]:
-    volume = np.zeros((1, count, 1), np.float16)
+    volume = np.broadcast_to(np.float16(0), (side, count, side))
     return [held(np.zeros((side, side)), volume, CORONAL, index) for index in range(count)]
 
 
@@ -172,6 +173,17 @@ def test_of_many_large_slices_some_are_measured_always_the_same():
     assert len(before & after) >= 5, "a slice more displaces one at most"
     chosen = [h.index for h in measured(slices_of(512, 40))]
     assert chosen == sorted(chosen), "slices of a case stay together"
+
+
+def test_slices_are_chosen_without_looking_at_them():
+    def unread() -> None:
+        pytest.fail("a slice was read that nobody measures yet")
+
+    volume = np.broadcast_to(np.float16(0), (512, 40, 512))
+    case = TrainingCase("a", volume, None)
+    every = [HeldOutSlice(case, CORONAL, index, unread) for index in range(40)]
+    expected = [each.index for each in measured(slices_of(512, 40))]
+    assert [each.index for each in measured(every)] == expected
 
 
 @pytest.mark.parametrize("dims", [2, 3])

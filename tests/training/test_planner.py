@@ -10,7 +10,7 @@ import pytest
 import torch
 from engine_worlds import record
 
-from sslseg.core.geometry import Plane
+from sslseg.core.geometry import Plane, first_plane
 from sslseg.data.preprocessing import grid_shape
 from sslseg.data.project import Coverage
 from sslseg.methods.shared import TrainingParams
@@ -71,6 +71,18 @@ def test_mostly_one_plane_stays_with_that_plane():
 def test_whole_volumes_train_in_3d():
     plan = plan_for(cases((36, 50, 34), (1, 1, 1)), covered(dense=True, axial=34))
     assert plan.axis is None
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize(("slices", "why"), [(1, "images are flat"), (6, "only 6 slices thick")])
+def test_flat_images_are_read_slice_by_slice(slices, why, dense):
+    """A network of boxes would turn a flat image out of itself."""
+    found = covered(dense, axial=slices) if dense else covered()
+    plan = plan_for(cases((256, 256, slices), (1, 1, 1)), found)
+    assert (plan.axis, plan.context) == (2, 1 if slices == 1 else 5)
+    assert why in plan.words[0]
+    if not dense:
+        assert first_plane([record("a", (256, 256, slices), (1, 1, 1)).geometry]) is Plane.AXIAL
 
 
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])

@@ -28,6 +28,10 @@ class SslsegError(Exception):
         return f"Got {self.got}; expected {self.expected}. {self.todo}"
 
 
+class Unwritable(SslsegError):
+    """The system refused to write a file; what it said is the `__cause__`."""
+
+
 class UnknownLabels(SslsegError):
     """Labels hold a value that no class has; other slices may be sound."""
 

@@ -32,6 +32,13 @@ class FinishReason(StrEnum):
 # ---- events: from the engine ----
 
 
+class Opened(_Message):
+    """The worker has this project open: what it tells from now on is about that."""
+
+    kind: Literal["opened"] = "opened"
+    project: str
+
+
 class WorkerReady(_Message):
     """The worker has loaded torch and can take commands."""
 
@@ -90,7 +97,8 @@ class Validated(_Message):
     """Dice on held-out slices: class name to value (None where undefined), and the mean.
 
     `without` holds the mean Dice with each case (or slice) left out in turn, from which the
-    standard error follows; empty where nobody measured it.
+    standard error follows; empty where nobody measured it. With `slices` 0 there are held-out
+    slices, but predicting even one would take too much of the run.
     """
 
     kind: Literal["validated"] = "validated"
@@ -109,6 +117,8 @@ class Validated(_Message):
     @property
     def words(self) -> str:
         """The mean with its uncertainty and the number of slices."""
+        if self.slices == 0:
+            return "Dice not measured: predicting a held-out slice takes too much of this run"
         return with_error(self.mean, self.error, self.slices)
 
 
@@ -150,7 +160,7 @@ class Compared(_Message):
         """Both values with their uncertainty, and the difference."""
         ours, theirs = self.measured, self.baseline
         if ours is None or theirs is None or self.difference is None:
-            return f"{self.method} and supervised: no held-out slices to compare them on yet."
+            return f"{self.method} and supervised: no Dice on held-out slices to compare them by."
         difference = with_error(self.difference, self.error, min(ours.slices, theirs.slices))
         return (
             f"{self.method}: {ours.words}. Supervised alone: {theirs.words}. "
@@ -193,21 +203,32 @@ class SuggestionsReady(_Message):
 
 
 class Exported(_Message):
-    """An export is complete; the files written, and how many of them stood there before."""
+    """An export is complete; the files written, and how many of them stood there before.
+
+    Of predictions also how many cases have only that of an `older` model, and how many none.
+    """
 
     kind: Literal["exported"] = "exported"
     files: tuple[str, ...]
     replaced: int = 0
+    older: int = 0
+    missing: int = 0
 
     @property
     def words(self) -> str:
         """What was done, for the screen."""
         told = f"Export complete: {counted(len(self.files), 'file')} written"
-        return (
-            f"{told}, {self.replaced} of them in place of older ones."
-            if self.replaced
-            else f"{told}."
-        )
+        replaced = f", {self.replaced} of them in place of older ones" if self.replaced else ""
+        return f"{told}{replaced}. {behind_words(self.older, self.missing)}".rstrip()
+
+
+def behind_words(older: int, missing: int) -> str:
+    """Return in words that cases wait for the newest model, "" where none does."""
+    parts = [
+        *([f"{counted(older, 'mask')} of an earlier training"] if older else ()),
+        *([f"{counted(missing, 'case')} without a prediction"] if missing else ()),
+    ]
+    return f"Note: {' and '.join(parts)}. Predict all cases first for the newest." if parts else ""
 
 
 class ArmCurve(BaseModel):
@@ -258,6 +279,13 @@ class RunFinished(_Message):
     message: str = ""
 
 
+class CommandBegun(_Message):
+    """The worker begins what nobody asked it for, such as predicting after a training."""
+
+    kind: Literal["begun"] = "begun"
+    command: str
+
+
 class CommandDone(_Message):
     """A command is finished; `message` is "" or the plain line of what went wrong."""
 
@@ -268,6 +296,7 @@ class CommandDone(_Message):
 
 Event = Annotated[
     WorkerReady
+    | Opened
     | Progress
     | RunStarted
     | StepReported
@@ -280,6 +309,7 @@ Event = Annotated[
     | Compared
     | SimulationReported
     | RunFinished
+    | CommandBegun
     | CommandDone,
     Field(discriminator="kind"),
 ]
@@ -296,7 +326,7 @@ class Open(_Message):
 
 
 class Train(_Message):
-    """Train, then predict the shown case and suggest."""
+    """Train; afterwards the worker predicts all cases and suggests by itself."""
 
     kind: Literal["train"] = "train"
     request: TrainRequest
@@ -338,7 +368,7 @@ class Suggest(_Message):
 
 
 class Export(_Message):
-    """Write predictions, annotations or the model in a format that others read."""
+    """Write predictions or annotations in a format that others read."""
 
     kind: Literal["export"] = "export"
     out: str

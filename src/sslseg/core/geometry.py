@@ -17,6 +17,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 Array = npt.NDArray[Any]
 Matrix = tuple[tuple[float, float, float, float], ...]
 
+STRIP_VOXELS, STRIP_RATIO = 8, 4
+"""A slice with fewer voxels on one side, and so many times more on the other, is a strip."""
+
 
 class Plane(StrEnum):
     """An anatomical plane; slice N of it counts voxels along its normal axis in RAS+."""
@@ -136,17 +139,30 @@ def stretched(geometry: Geometry, plane: Plane) -> float:
     return max(sides) / min(sides)
 
 
+def is_strip(geometry: Geometry, plane: Plane) -> bool:
+    """Tell whether a plane's slices are strips on which nobody recognises anything.
+
+    Such are those across the few slices of a thin volume, or of a 2-D image: fewer than 8 voxels on
+    one side, and over four times as many on the other.
+    """
+    short, long = sorted(geometry.slice_shape(plane))
+    return short < STRIP_VOXELS and long > STRIP_RATIO * short
+
+
 def first_plane(geometries: Sequence[Geometry]) -> Plane:
     """Return the plane to begin with where nobody chose one; axial without any volume.
 
-    The one whose voxels are least stretched in the median; among equals the one with most slices,
-    which are the smallest: quick to draw, and a network of slices sees all of one at once. Stretch
-    is rounded, since voxel sizes of one sequence differ in the second digit.
+    One whose slices are no strips and whose voxels are least stretched in the median; among equals
+    the one with most slices, which are the smallest: quick to draw, and a network of slices sees
+    all of one at once. Stretch is rounded, since voxel sizes of one sequence differ in the second
+    digit.
     """
 
-    def worth(plane: Plane) -> tuple[float, float]:
+    def worth(plane: Plane) -> tuple[bool, float, float]:
+        strips = np.mean([is_strip(each, plane) for each in geometries])
         stretch = np.median([stretched(each, plane) for each in geometries])
-        return round(float(stretch), 1), -float(np.median([g.slices(plane) for g in geometries]))
+        slices = np.median([each.slices(plane) for each in geometries])
+        return bool(strips > 0.5), round(float(stretch), 1), -float(slices)
 
     planes = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)
     return min(planes, key=worth) if geometries else Plane.AXIAL

@@ -28,7 +28,7 @@ class CaseRecord(BaseModel):
     source : str
         The image file or DICOM folder, relative to the project folder where possible.
     sha256 : str
-        Of the file's bytes (of the sorted files' bytes for DICOM) when it was added.
+        Of the file's bytes (for DICOM of the slices', sorted by file name) when it was added.
     geometry : Geometry
         RAS+ grid.
     reorientation : Reorientation

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from sslseg.core.annotation import IGNORE, SliceRecord, SliceState
-from sslseg.core.geometry import Plane, take_slice
-from sslseg.data.islands import has_islands
-from sslseg.data.preprocessing import Spacing, grid_shape, load_prepared, resample_target
+from sslseg.core.annotation import IGNORE, SliceRecord, SliceState, slice_target
+from sslseg.core.geometry import Plane
+from sslseg.data import islands
+from sslseg.data.blocks import Blocks
+from sslseg.data.held_out import HeldOutSlice, on_grid, painted
+from sslseg.data.preprocessing import Spacing, load_prepared, resample_target
 from sslseg.data.sampling import PatchPlan, Sampler, TrainingCase
 from sslseg.data.targets import Target, grid_index, held_out, training_target, validation_target
 from sslseg.storage.store import ProjectStore
 
-
-@dataclass(frozen=True)
-class HeldOutSlice:
-    """A slice that only validation sees, on the training grid: `truth` is ``(H, W)`` int16."""
-
-    case: TrainingCase
-    plane: Plane
-    index: int
-    truth: Target
+MOST_LOOKED_AT = 200
+"""Complete slices that tell whether the object is in one piece, of thousands of dense labels."""
 
 
 T = TypeVar("T")
@@ -127,14 +124,14 @@ class ProjectData:
         self._hold_out = False
 
     def held_out(self) -> list[HeldOutSlice]:
-        """Return the slices that only validation sees."""
+        """Return the slices that only validation sees; what they say is read when asked for."""
         if not self._hold_out:
             return []
         return [
             found
             for name, records in self._records().items()
             for found in self._held.get(
-                name, _newest(records), partial(self._held_out_of, name, held_out(records))
+                name, _newest(records), partial(self._held_out_of, name, records)
             )
         ]
 
@@ -160,36 +157,41 @@ class ProjectData:
         """Return a case with its held-out slices alone: rarely asked for, so not kept."""
         truth = self._known(validation_target(self._store.annotation(name), records))
         image = self.images[name]
-        return TrainingCase(name, image, resample_target(truth, image.shape))
+        return TrainingCase(name, image, Blocks.of(resample_target(truth, image.shape)))
 
-    def _training(self, name: str, records: list[SliceRecord]) -> Target | None:
+    def _training(self, name: str, records: list[SliceRecord]) -> Blocks | None:
         if not any(record.state is not SliceState.NONE for record in records):
             return None
         shown = records if self._hold_out else []
         target = training_target(self._store.annotation(name), shown)
-        return resample_target(self._known(target), self.images[name].shape)
+        return Blocks.of(resample_target(self._known(target), self.images[name].shape))
 
     def _known(self, target: Target) -> Target:
         target[target >= self._classes] = IGNORE
         return target
 
     def _held_out_of(self, name: str, records: list[SliceRecord]) -> list[HeldOutSlice]:
-        if not records:
-            return []
-        case = self._store.case(name)
-        shape = grid_shape(case, self._spacing)
+        old = self._store.case(name).geometry.shape
         prepared = TrainingCase(name, self.images[name], None)
-        annotation = self._store.annotation(name)
+        new = prepared.image.shape
         found = []
-        for record in records:
-            truth = self._known(validation_target(annotation, [record]))
-            plane = record.key.plane
-            index = grid_index(record.key.index, case.geometry.shape[plane.axis], shape[plane.axis])
-            # a copy, since a view would keep the whole volume
-            on_grid = take_slice(resample_target(truth, shape), plane, index).copy()
-            if np.any(on_grid != IGNORE):
-                found.append(HeldOutSlice(prepared, plane, index, on_grid))
+        for record in held_out(records):
+            plane, index = record.key.plane, record.key.index
+            own = partial(self._truth, record, records)
+            if self._says_all(record) or np.any(own() != IGNORE):
+                make = partial(_resampled, own, plane.axis, index, old, new)
+                place = grid_index(index, old[plane.axis], new[plane.axis])
+                found.append(HeldOutSlice(prepared, plane, place, make))
         return found
+
+    def _says_all(self, record: SliceRecord) -> bool:
+        """Tell whether every voxel of a slice surely says something, without looking at it."""
+        new_classes = len(self._store.classes) >= self._classes
+        return record.state is SliceState.COMPLETE and not new_classes
+
+    def _truth(self, record: SliceRecord, records: list[SliceRecord]) -> Target:
+        """Return the target of a slice ``(H, W)`` on the case's own grid."""
+        return self._known(slice_target(painted(self._store, record, records), record.state))
 
     def _records(self) -> dict[str, list[SliceRecord]]:
         """Return the records of the cases that were there when training began."""
@@ -198,6 +200,13 @@ class ProjectData:
             if record.key.case in self.images:
                 by_case[record.key.case].append(record)
         return by_case
+
+
+def _resampled(
+    own: Callable[[], Target], axis: int, index: int, old: Sequence[int], new: Sequence[int]
+) -> Target:
+    """Return what `own` does on the training grid."""
+    return on_grid(own(), axis, index, old, new)
 
 
 def _newest(records: Sequence[SliceRecord]) -> int:
@@ -216,7 +225,7 @@ class Coverage:
     dense : bool
         Whether more than half of the annotated cases' voxels lie in annotated slices.
     islands : bool
-        Whether any annotated slice shows a piece far smaller than the object.
+        Whether a prediction may well have islands, as far as complete slices tell.
     """
 
     planes: Counter[Plane]
@@ -237,15 +246,11 @@ def coverage(store: ProjectStore) -> Coverage:
         for name, counts in by_case.items()
     ]
     dense = bool(shares) and sum(shares) / len(shares) > 0.5
-    return Coverage(planes, dense, any(_shows_islands(store, name) for name in by_case))
+    return Coverage(planes, dense, islands.expected(_foreground(store)))
 
 
-def _shows_islands(store: ProjectStore, case: str) -> bool:
-    """Tell whether an annotated slice of the case holds a piece far smaller than its largest."""
-    annotation = store.annotation(case)
-    target = annotation.target()
-    return any(
-        has_islands(take_slice(target, plane, index) > 0)
-        for (plane, index), state in annotation.states.items()
-        if state is SliceState.COMPLETE
-    )
+def _foreground(store: ProjectStore) -> Iterator[npt.NDArray[np.bool_]]:
+    """Yield the foreground of complete slices, of at most `MOST_LOOKED_AT` spread over all."""
+    complete = [record for record in store.slices() if record.state is SliceState.COMPLETE]
+    for record in complete[:: math.ceil(len(complete) / MOST_LOOKED_AT) or 1]:
+        yield slice_target(store.labels_at(record.revision), record.state) > 0

@@ -15,9 +15,12 @@ import numpy.typing as npt
 import torch
 
 from sslseg.core.annotation import IGNORE
-from sslseg.core.geometry import Array, Plane, take_slice
+from sslseg.core.geometry import Array
 from sslseg.data.batch import Batch, Place
+from sslseg.data.blocks import Blocks
 from sslseg.data.slabs import crop, slab
+from sslseg.data.targets import Target
+from sslseg.data.voxels import Voxels
 
 CLASS_CENTRED = 0.5
 """Share of labelled items centred on a voxel of a random class instead of any annotated voxel."""
@@ -50,36 +53,6 @@ class PatchPlan:
 
 
 @dataclass(frozen=True)
-class Voxels:
-    """Some voxels of a volume, each in four bytes: on a CT they are many.
-
-    Parameters
-    ----------
-    flat : ndarray of int
-        ``(N,)`` places in the flattened volume.
-    shape : tuple of int
-        ``(X, Y, Z)``.
-    """
-
-    flat: npt.NDArray[np.integer]
-    shape: tuple[int, ...]
-
-    @classmethod
-    def where(cls, mask: npt.NDArray[np.bool_]) -> Voxels:
-        """Return those where ``(X, Y, Z)`` is true, in the order of the array."""
-        flat = np.flatnonzero(mask)
-        return cls(flat.astype(_smallest(mask.size)), mask.shape)
-
-    def __len__(self) -> int:
-        """Return N."""
-        return len(self.flat)
-
-    def __getitem__(self, row: int | np.integer) -> npt.NDArray[np.intp]:
-        """Return ``(x, y, z)`` of one of them."""
-        return np.array(np.unravel_index(int(self.flat[row]), self.shape))
-
-
-@dataclass(frozen=True)
 class TrainingCase:
     """One case on the training grid.
 
@@ -89,42 +62,25 @@ class TrainingCase:
         The case.
     image : ndarray of float16
         ``(X, Y, Z)``.
-    target : ndarray of int16 or None
+    target : Blocks or None
         ``(X, Y, Z)`` with IGNORE; None where nothing is annotated.
     """
 
     name: str
     image: npt.NDArray[np.float16]
-    target: npt.NDArray[np.int16] | None
+    target: Blocks | None
 
     @cached_property
     def annotated(self) -> Voxels:
         """All annotated voxels."""
-        if self.target is None:
-            return Voxels(np.empty(0, np.int32), self.image.shape)
-        return Voxels.where(self.target != IGNORE)
+        return Voxels(self.target)
 
     @property
     def fewest_slices(self) -> int:
         """How many slices hold annotated voxels, along the axis where they are fewest."""
         if self.target is None:
             return 0
-        known = self.target != IGNORE
-        return min(int(known.any(axis=plane).sum()) for plane in ((1, 2), (0, 2), (0, 1)))
-
-    @cached_property
-    def by_class(self) -> dict[int, npt.NDArray[np.integer]]:
-        """Rows of `annotated` of each class that occurs, background included."""
-        if self.target is None:
-            return {}
-        values = self.target.reshape(-1)[self.annotated.flat]
-        kind = _smallest(len(values))
-        return {int(v): np.flatnonzero(values == v).astype(kind) for v in np.unique(values)}
-
-
-def _smallest(count: int) -> type[np.integer]:
-    """Return the integers that can number so many."""
-    return np.int32 if count <= np.iinfo(np.int32).max else np.int64
+        return min(self.target.slices(axis) for axis in range(3))
 
 
 Item = tuple[npt.NDArray[np.float32], npt.NDArray[np.int16], Place]
@@ -202,12 +158,11 @@ class Sampler:
     def _around(self, rng: np.random.Generator, cases: Sequence[TrainingCase]) -> Item:
         """Draw an item of one of these annotated cases; it holds an annotated voxel."""
         case = cases[int(rng.integers(len(cases)))]
-        rows: npt.NDArray[np.integer] | None = None
+        known = case.annotated
+        value: int | None = None
         if rng.random() < CLASS_CENTRED:
-            classes = sorted(case.by_class)
-            rows = case.by_class[classes[rng.integers(len(classes))]]
-        pick = rng.integers(len(case.annotated)) if rows is None else rows[rng.integers(len(rows))]
-        return self._item(rng, case, case.annotated[pick])
+            value = known.classes[rng.integers(len(known.classes))]
+        return self._item(rng, case, known.at(int(rng.integers(known.count(value))), value))
 
     def _anywhere(self, rng: np.random.Generator, cases: Sequence[TrainingCase]) -> Item:
         case = cases[int(rng.integers(len(cases)))]
@@ -224,26 +179,28 @@ class Sampler:
             _start(rng, int(centre[axis]), side, length)
             for axis, side, length in zip(axes, sides, self.plan.patch, strict=True)
         ]
-        image, target = self._source(case, centre)
         index = 0 if self.plan.axis is None else int(centre[self.plan.axis])
         shape = (case.image.shape[0], case.image.shape[1], case.image.shape[2])
         place = Place(case.name, self.plan.axis, index, tuple(start), shape)
-        x = np.asarray(crop(image, start, self.plan.patch, "edge"), np.float32)
-        if target is None:
-            return x, np.full(self.plan.patch, IGNORE, np.int16), place
-        return x, np.asarray(crop(target, start, self.plan.patch, IGNORE), np.int16), place
+        image = crop(self._image(case, index), start, self.plan.patch, "edge")
+        return np.asarray(image, np.float32), self._target(case, index, start), place
 
-    def _source(
-        self, case: TrainingCase, centre: npt.NDArray[np.intp]
-    ) -> tuple[Array, Array | None]:
-        """Return image ``(Cin, *sides)`` and target ``(*sides)`` from which the patch is cut."""
+    def _image(self, case: TrainingCase, index: int) -> Array:
+        """Return the image ``(Cin, *sides)`` from which the patch is cut."""
         if self.plan.axis is None:
-            return case.image[None], case.target
-        index = int(centre[self.plan.axis])
-        image = slab(case.image, self.plan.axis, index, self.plan.context)
+            return case.image[None]
+        return slab(case.image, self.plan.axis, index, self.plan.context)
+
+    def _target(self, case: TrainingCase, index: int, start: Sequence[int]) -> Target:
+        """Return the target ``(*patch)`` of the patch that begins at `start`."""
         if case.target is None:
-            return image, None
-        return image, take_slice(case.target, Plane.of_axis(self.plan.axis), index)
+            return np.full(self.plan.patch, IGNORE, np.int16)
+        if self.plan.axis is None:
+            return case.target.box(start, self.plan.patch)
+        corner, size = list(start), list(self.plan.patch)
+        corner.insert(self.plan.axis, index)
+        size.insert(self.plan.axis, 1)
+        return case.target.box(corner, size).squeeze(self.plan.axis)
 
 
 def _start(rng: np.random.Generator, centre: int, side: int, length: int) -> int:

@@ -30,7 +30,7 @@ def slab(
     offsets = np.arange(context) - context // 2
     chosen = np.clip(index + offsets, 0, image.shape[axis] - 1)
     moved = np.moveaxis(image, axis, 0)
-    return moved[chosen].astype(np.float32)
+    return np.ascontiguousarray(moved[chosen], dtype=np.float32)
 
 
 def crop(

@@ -10,6 +10,9 @@ from torch import Tensor
 
 from sslseg.core.annotation import IGNORE
 
+FLAT = 3.0
+"""Sides of a patch with a larger ratio are not turned into each other (as nnU-Net has it)."""
+
 
 @dataclass(frozen=True)
 class Warp:
@@ -76,15 +79,22 @@ def _uniform(shape: tuple[int, ...], extent: float, rng: torch.Generator) -> Ten
 
 
 def _affine(batch: int, sides: tuple[int, ...], span: WarpRange, rng: torch.Generator) -> Tensor:
-    """Return ``(B, ndim, ndim + 1)`` in grid_sample's coordinates, true to the voxel aspect."""
+    """Return ``(B, ndim, ndim + 1)`` in grid_sample's coordinates, true to the voxel aspect.
+
+    A long side is not tilted towards a much shorter one: its ends would leave the patch, and with
+    them most annotated voxels.
+    """
     ndim = len(sides)
+    size = torch.tensor([float(side) for side in reversed(sides)])
+    ratio = size.view(ndim, 1) / size.view(1, ndim)
+    turns = (torch.maximum(ratio, 1 / ratio) <= FLAT).float()
     skew = _uniform((batch, ndim, ndim), span.rotation, rng)
-    rotation = torch.linalg.matrix_exp(skew.triu(1) - skew.triu(1).transpose(1, 2))
+    skew = (skew * turns).triu(1)
+    rotation = torch.linalg.matrix_exp(skew - skew.transpose(1, 2))
     scale = torch.exp(_uniform((batch, 1, 1), span.scale, rng))
     axis_scale = torch.diag_embed(torch.exp(_uniform((batch, ndim), span.scale / 2, rng)))
-    shear = torch.eye(ndim) + _uniform((batch, ndim, ndim), span.shear, rng)
+    shear = torch.eye(ndim) + _uniform((batch, ndim, ndim), span.shear, rng) * turns
     matrix = scale * (rotation @ axis_scale @ shear)
-    size = torch.tensor([float(side) for side in reversed(sides)])
     matrix = matrix * size.view(1, 1, ndim) / size.view(1, ndim, 1)
     return torch.cat([matrix, _uniform((batch, ndim, 1), span.shift, rng)], dim=2)
 

@@ -11,6 +11,7 @@ from sslseg.core.events import Event, Exported
 from sslseg.export.masks import MaskSource
 from sslseg.export.nifti import export_nifti
 from sslseg.export.nnunet import export_nnunet
+from sslseg.storage.runs import behind
 from sslseg.storage.store import ProjectStore
 
 Exporter = Callable[[ProjectStore, Path, MaskSource, Control], Iterator[Event]]
@@ -47,6 +48,14 @@ def export(
     for event in FORMATS[form](store, out, MaskSource(what), control):
         if isinstance(event, Exported):
             replaced = sum(file in before for file in event.files)
-            yield event.model_copy(update={"replaced": replaced})
+            yield event.model_copy(update={"replaced": replaced, **_behind(store, what)})
         else:
             yield event
+
+
+def _behind(store: ProjectStore, what: str) -> dict[str, int]:
+    """Return what an export of predictions owes to its reader: how many are not of this model."""
+    if what != MaskSource.PREDICTIONS:
+        return {}
+    older, missing = behind(store.path, [record.name for record in store.cases()])
+    return {"older": older, "missing": missing}

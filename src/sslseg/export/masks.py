@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -78,9 +79,14 @@ def predicted(store: ProjectStore, case: str) -> npt.NDArray[np.uint8]:
     SslsegError
         If it was not predicted.
     """
+    return load_array(prediction_of(store, case), "labels").astype(np.uint8, copy=False)
+
+
+def prediction_of(store: ProjectStore, case: str) -> Path:
+    """Return the folder of the newest prediction of a case; SslsegError if there is none."""
     folder = latest_prediction(store.path, case)
     if folder is None:
         raise SslsegError(
             f"no prediction of case {case}", "a predicted case", "Run 'sslseg predict' first."
         )
-    return load_array(folder, "labels").astype(np.uint8, copy=False)
+    return folder

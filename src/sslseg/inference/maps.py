@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,13 @@ import torch
 from torch import Tensor
 
 from sslseg.losses.consistency import mutual_information
+
+VALUES_AT_ONCE = 2**24
+"""Probabilities of all members that become maps together; several copies of them are made."""
+
+ALIKE = 16
+"""Slices go by so many: vector units sum what is left at the end in another order, and a volume in
+parts shall say bit for bit what it says as a whole."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -98,7 +105,8 @@ def maps_of(stacked: Tensor, classes: int, has_critic: bool) -> Maps:
     """Return the maps of stacked outputs.
 
     Members are averaged over windows first; entropy and mutual information are of the averaged
-    members.
+    members. Some slices of the first spatial axis come after the other, since what is made on the
+    way takes more room than the outputs themselves.
 
     Parameters
     ----------
@@ -109,9 +117,17 @@ def maps_of(stacked: Tensor, classes: int, has_critic: bool) -> Maps:
     has_critic : bool
         Whether the last channel is the critic's.
     """
-    logits = stacked[-1] if has_critic else None
     probabilities = stacked[:-1] if has_critic else stacked
+    _, *shape = probabilities.shape
+    maps = Maps.empty(classes, shape, confidence=False)
+    slices = max(1, VALUES_AT_ONCE * shape[0] // probabilities.numel() // ALIKE) * ALIKE
+    for first in range(0, shape[0], slices):
+        maps.write(0, first, _doubts(probabilities[:, first : first + slices], classes))
+    return replace(maps, confidence=torch.sigmoid(stacked[-1]).numpy() if has_critic else None)
+
+
+def _doubts(probabilities: Tensor, classes: int) -> Maps:
+    """Return the maps of members ``(M * C, *S)``, without confidence."""
     members = [part.unsqueeze(0) for part in torch.split(probabilities, classes)]
     mean, total, information = mutual_information(members)
-    confidence = None if logits is None else torch.sigmoid(logits).numpy()
-    return Maps(mean[0].numpy(), total[0, 0].numpy(), information[0, 0].numpy(), confidence)
+    return Maps(mean[0].numpy(), total[0, 0].numpy(), information[0, 0].numpy(), None)

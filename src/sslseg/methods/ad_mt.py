@@ -54,10 +54,11 @@ class AdMt(Method[AdMtParams]):
     differ and the student, who says a third thing or sides with the weaker, is surer, its label
     counts. CE to that label where its probability reaches the threshold, over all voxels.
 
-    The published code compares unmixed answers of the student with mixed ones of the teachers;
-    here conflicts are settled before anything is mixed. Its periods are counted in steps. A teacher
-    that follows every other step lags twice as far behind, too far in short runs: here its decay
-    is squared, so that `ema_decay` means the same pace as for one teacher.
+    The published code (whose weight this is) compares unmixed answers of the student with mixed
+    ones of the teachers; here conflicts are settled before anything is mixed. Its periods are
+    counted in steps. A teacher that follows every other step lags twice as far behind, too far in
+    short runs: here its decay is squared, so that `ema_decay` means the same pace as for one
+    teacher.
     """
 
     name = "ad-mt"

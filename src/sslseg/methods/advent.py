@@ -32,9 +32,10 @@ class AdvEnt(Method[AdvEntParams]):
     Vu et al., CVPR 2019 (methods.md A4): I = -p log p / log C, voxel by voxel and class by class, L
     = Lsup + l fool(D(I_t)); D learns I_s as real. I is computed from log-softmax in single
     precision: the published guard of 1e-30 is 0 in half precision. The weight l is larger than the
-    paper's 1e-3, which goes with another optimiser and 120,000 steps. Labelled items are the
-    source; D reads others of it, drawn as the target's are (`Batch.like`). Both domains go through
-    the network in one pass, so that they share batch norm's statistics with each other and with the
+    paper's 1e-3, which goes with another optimiser and 120,000 steps. There is one head and one
+    critic, as in `adaptsegnet` with one level; published are two. Labelled items are the source; D
+    reads others of it, drawn as the target's are (`Batch.like`). Both domains go through the
+    network in one pass, so that they share batch norm's statistics with each other and with the
     prediction: with statistics of its own, each domain would look more alike to the critic than it
     does when it is predicted.
     """

@@ -47,15 +47,15 @@ class AdvSemiSegParams(SemiSupervisedParams):
 class AdvSemiSeg(Method[AdvSemiSegParams]):
     """A critic asks of every voxel: annotation or prediction? Its belief chooses pseudo-labels.
 
-    Hung et al., BMVC 2018 (methods.md A5), with d = D(p) upsampled to the voxels:
-    L = Lsup + l_adv fool(d(p_l)) + l_semi_adv fool(d(p_u)) + l_semi CE(z_u, argmax p_u) where
-    sigmoid d(p_u) >= T. The critic is the one that rides with other methods, which therefore does
-    not ride here, and gives the confidence layer. It reads softened annotations and, as the
-    paper has it (the code adds unlabelled ones), labelled predictions. It learns all the time;
-    pushing begins with `start`, self-training a tenth of the run later, as in the published
-    schedule, when its belief means something. A step without a believable voxel keeps all its
-    other terms. The sum of self-training is over hidden voxels, divided by all. The published
-    critic learns at 1e-4, falling; `CriticParams` says why ours does not.
+    Hung et al., BMVC 2018 (methods.md A5), with d = D(p) upsampled to the voxels: L = Lsup + l_adv
+    fool(d(p_l)) + l_semi_adv fool(d(p_u)) + l_semi CE(z_u, argmax p_u) where sigmoid d(p_u) >= T.
+    The critic is the one that rides with other methods, which therefore does not ride here, and
+    gives the confidence layer. It reads softened annotations and, as the paper has it (the code
+    adds unlabelled ones), labelled predictions. It learns all the time; pushing begins with
+    `start`, self-training a tenth of the run later, when its belief means something (published: at
+    once, and after a quarter). Weights and threshold are the published. A step without a believable
+    voxel keeps all its other terms. The sum of self-training is over hidden voxels, divided by all.
+    The published critic learns at 1e-4, falling; `CriticParams` says why ours does not.
     """
 
     name = "advsemiseg"

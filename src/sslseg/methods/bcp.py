@@ -76,8 +76,9 @@ class Bcp(Method[BcpParams]):
 
     The paper's labelled volumes are dense. With few slices the "labelled region" is the annotated
     voxels, wherever they land; all others learn from the teacher, those of labelled items too.
-    Voxels where the teacher is unsure, and pieces that are not the largest, are ignored; the
-    paper makes them background.
+    Voxels where the teacher is unsure are ignored, with `largest` also pieces that are not the
+    largest; the paper makes the latter background. Both mixtures are of one pair of items and one
+    box, where the paper takes other items for the second.
     """
 
     name = "bcp"

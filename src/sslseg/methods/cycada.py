@@ -72,9 +72,9 @@ class CyCada(Method[CyCadaParams]):
     |xt - G F xt|_1) + CE(f'(G xs), argmax f'(xs)) + CE(f'(F xt), argmax f'(xt))
     + w fool(Df(f(xt))), Df telling f(G xs) from f(xt). The last but one, semantic consistency,
     keeps translations from moving lesions. It asks the averaged teacher f', and only while the
-    supervised loss is low: who segments badly cannot judge a translation. Df pulls only while it
-    is right more often than `safeguard`; its running accuracy spans twenty steps, the paper's a
-    hundred.
+    supervised loss is below 0.5 (published: 1): who segments badly cannot judge a translation. Df
+    pulls only while it is right more often than `safeguard`, on a running accuracy of twenty steps
+    (published: a hundred, and supervision waits too).
 
     Choices of ours: generators and critics learn from source images drawn as the target's are, the
     labelled ones are translated for the task alone, since pasted boxes and the object in the middle

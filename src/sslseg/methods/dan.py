@@ -47,7 +47,8 @@ class DeepAdversarialNetwork(Method[DanParams]):
     norm, and its dropout leaves out single activations for their whole channels. Its mean over
     what is left of the image takes any patch, and targets follow the items, so that the streams
     may differ in size. D keeps its dropout in both steps: the segmentor plays against the function
-    that D learns. Both streams go through the segmentor in one pass.
+    that D learns, and D learns on what the segmentor said in the same step (SSL4MIS asks it again
+    without dropout). The weight is SSL4MIS's. Both streams go through the segmentor in one pass.
     """
 
     name = "dan"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from sslseg.core.events import (
     CheckpointSaved,
     Command,
+    CommandBegun,
     CommandDone,
     Event,
     FinishReason,
@@ -157,8 +158,7 @@ class Ledger:
             elif not isinstance(command, ShowCase):
                 if not self._pending:
                     self._heard_at = self._clock()
-                    self._detail = _DETAILS[command.kind]
-                self._pending.append(command.kind)
+                self._begun(command.kind)
 
     def heard(self, event: Event) -> None:
         """Note an event of the worker and hold it for `drain`."""
@@ -171,10 +171,17 @@ class Ledger:
                 self._device, self._detail = event.device, event.task.capitalize()
             elif isinstance(event, Progress):
                 self._detail = event.task
+            elif isinstance(event, CommandBegun):
+                self._begun(event.command)
             elif isinstance(event, CommandDone):
                 self._done(event.command)
             self._events.append(event)
             self.lock.notify_all()
+
+    def _begun(self, command: str) -> None:
+        if not self._pending:
+            self._detail = _DETAILS[command]
+        self._pending.append(command)
 
     def _done(self, command: str) -> None:
         if command in self._pending:

@@ -49,9 +49,10 @@ class RunnerStatus:
 class Runner(Protocol):
     """Takes commands and gives events, without ever blocking on the work itself.
 
-    Each Open, Train, Pretrain, Predict, Suggest, Export and Simulate ends with one CommandDone, and
-    each RunStarted with one RunFinished, whatever dies. Stop and ShowCase act at once and have no
-    end of their own; with nothing running, Stop does nothing. Commands run one after the other.
+    Each Open, Train, Pretrain, Predict, Suggest, Export and Simulate ends with one CommandDone, as
+    does each CommandBegun, and each RunStarted with one RunFinished, whatever dies. Stop and
+    ShowCase act at once and have no end of their own; with nothing running, Stop does nothing.
+    Commands run one after the other.
     """
 
     @property

@@ -21,7 +21,7 @@ from sslseg.methods import find
 from sslseg.suggest.strategies import strategy_named
 from sslseg.training.model import settings_of
 
-FORMAT = 3
+FORMAT = 4
 """Of the files that finished rounds are kept in."""
 
 Dice = dict[str, float | None]
@@ -56,7 +56,7 @@ class Arm:
     def facts(self) -> dict[str, Any]:
         """Return what identifies the arm; more rounds of one length continue the same one."""
         shared = self.request.train.model_dump(
-            mode="json", include={"minutes", "steps", "fresh", "settings"}
+            mode="json", include={"minutes", "steps", "device", "fresh", "settings"}
         )
         last = self.request.last_minutes
         end = {} if last is None else {"last_minutes": last, "rounds": self.request.rounds}

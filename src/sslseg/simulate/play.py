@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sslseg.simulate import effort
 from sslseg.simulate.arms import Round, arms_of, digest
 from sslseg.simulate.chart import draw
 from sslseg.simulate.replay import Replay
-from sslseg.simulate.world import World
+from sslseg.simulate.world import CHECKING, World
 from sslseg.storage.arrays import make_folder, write_atomic
 
 TASK = "Simulating, in %"
@@ -26,8 +27,8 @@ TASK = "Simulating, in %"
 def simulate(project: Path, request: SimulationRequest, control: Control) -> Iterator[Event]:
     """Play all arms; finished rounds of an earlier, interrupted call count.
 
-    Yields the events of every training and prediction, and a `SimulationReported` at the start
-    and after each round, whose files hold the result so far.
+    Yields the progress of reading the labels, the events of every training and prediction, and a
+    `SimulationReported` at the start and after each round, whose files hold the result so far.
 
     Parameters
     ----------
@@ -41,13 +42,14 @@ def simulate(project: Path, request: SimulationRequest, control: Control) -> Ite
     Raises
     ------
     SslsegError
-        When there is nothing to play, or a training fails.
+        When there is nothing to play, a label file is bad, or a training fails.
     Cancelled
         When the control asks for it.
     """
     arms, blind = arms_of(request), control.blind()
     world = World.of(project, request)
     replays = [Replay(world, arm) for arm in arms]
+    yield from world.check(_unread(world, replays), control)
     done = sum(len(each.rounds) for each in replays)
     words = f"Done so far: {counted(done, 'round')}. Scored on: {world.scoring()['words']}"
     yield _report(world, replays, words)
@@ -60,6 +62,16 @@ def simulate(project: Path, request: SimulationRequest, control: Control) -> Ite
                 yield _report(world, replays, replay.words)
 
 
+def _unread(world: World, replays: Sequence[Replay]) -> list[str]:
+    """Return the cases whose labels are still to be read.
+
+    An arm with a finished round has read its own: its name follows from their fingerprints.
+    """
+    pools = [replay.pool for replay in replays if not replay.rounds]
+    wanted = {*world.kept_out, *chain.from_iterable(pools)} if pools else set()
+    return [name for name in world.cases if name in wanted]
+
+
 def progress_alone(events: Iterator[Event]) -> Iterator[Event]:
     """Return what concerns the window: reports and progress.
 
@@ -69,6 +81,8 @@ def progress_alone(events: Iterator[Event]) -> Iterator[Event]:
     for event in events:
         if isinstance(event, SimulationReported):
             done, total = event.done, event.total
+            yield event
+        elif isinstance(event, Progress) and event.task == CHECKING:
             yield event
         elif isinstance(event, StepReported):
             percent = int(100 * (done + event.fraction) / total)
@@ -150,6 +164,8 @@ def _area(rounds: Sequence[Round]) -> float | None:
     """Return the mean height of the curve of Dice against slices; undefined rounds count 0."""
     x = np.array([one.annotated for one in rounds], np.float64)
     y = np.array([one.dice["mean"] or 0.0 for one in rounds])
-    if len(x) < 2:
-        return float(y[0]) if len(y) else None
+    if not len(x):
+        return None
+    if x[-1] == x[0]:  # one round, or nothing more to label: the curve is one column of points
+        return float(y.mean())
     return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2) / (x[-1] - x[0]))

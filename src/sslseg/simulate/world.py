@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from sslseg.core.config import SimulationRequest
+from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
+from sslseg.core.events import Progress
 from sslseg.core.seeds import derived
-from sslseg.core.volume import CaseRecord
-from sslseg.storage.images import label_files, read_labels
+from sslseg.core.volume import CaseRecord, ClassLabel
+from sslseg.storage.images import fingerprint, label_files, read_labels
+from sslseg.storage.revisions import refuse_unknown
 from sslseg.storage.schema import DATABASE
 from sslseg.storage.store import ProjectStore
 
+CHECKING = "Checking labels"
 ENOUGH, ONE_IN = 10, 5
 """From so many labelled cases on one in five, at least two, is kept out to be scored on."""
 
@@ -35,8 +39,8 @@ class World:
         Foreground classes in order of value.
     cases : mapping
         All cases with true labels by name, their sources absolute.
-    files : mapping
-        Their label files.
+    files, prints : mapping
+        Their label files, and the fingerprints of these.
     kept_out : tuple of str
         Cases that no simulated project holds and that all models are scored on; may be empty.
     size : int or None
@@ -47,6 +51,7 @@ class World:
     classes: tuple[str, ...]
     cases: Mapping[str, CaseRecord]
     files: Mapping[str, Path]
+    prints: Mapping[str, str]
     kept_out: tuple[str, ...]
     size: int | None = None
 
@@ -78,7 +83,8 @@ class World:
         kept_out = _kept_out(list(cases), request)
         _check_pool(len(cases) - len(kept_out), request.pool)
         chosen = {name: files[name] for name in cases}
-        return cls(project, classes, cases, chosen, kept_out, request.pool)
+        prints = {name: fingerprint(file) for name, file in chosen.items()}
+        return cls(project, classes, cases, chosen, prints, kept_out, request.pool)
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -103,13 +109,32 @@ class World:
         record = self.cases[case]
         return read_labels(self.files[case], record.geometry, record.reorientation)
 
+    def check(self, names: Iterable[str], control: Control) -> Iterator[Progress]:
+        """Read the labels of these cases, so that a bad file is told before hours of training.
+
+        Raises
+        ------
+        SslsegError
+            When a file is unreadable, on another grid than its image, or has a value of no class.
+        Cancelled
+            When the control asks for it.
+        """
+        classes = [
+            ClassLabel(value=value, name=name, color="")
+            for value, name in enumerate(self.classes, start=1)
+        ]
+        wanted = list(names)
+        for done, name in enumerate(wanted, start=1):
+            control.check()
+            refuse_unknown(self.truth(name), classes, str(self.files[name]))
+            yield Progress(task=CHECKING, done=done, total=len(wanted))
+
     def facts(self) -> list[Any]:
         """Return what identifies the images, the labels and their parts in the play."""
         inputs = [
-            (name, case.sha256, case.domain, self.files[name].stat().st_size)
-            for name, case in self.cases.items()
+            (name, case.sha256, case.domain, self.prints[name]) for name, case in self.cases.items()
         ]
-        return [inputs, self.kept_out, self.size]
+        return [inputs, self.classes, self.kept_out, self.size]
 
     def scoring(self) -> dict[str, Any]:
         """Return on what models are scored, for people who read the result."""
@@ -138,6 +163,8 @@ def make_project(folder: Path, world: World, names: Sequence[str]) -> None:
 
 def _kept_out(names: Sequence[str], request: SimulationRequest) -> tuple[str, ...]:
     """Return the cases to be kept out: the named ones, else some that follow from their names."""
+    if request.score_cases and request.holdout is not None:
+        raise SslsegError("--holdout and --score-cases", "one of them", "Leave one out.")
     unknown = [name for name in request.score_cases if name not in names]
     if unknown:
         raise SslsegError(

@@ -21,7 +21,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from sslseg.core.errors import SslsegError
+from sslseg.core.errors import SslsegError, Unwritable
 from sslseg.core.geometry import Array
 from sslseg.core.prediction import Prediction, PredictionInfo
 from sslseg.storage.remedy import remedy
@@ -45,7 +45,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
     Raises
     ------
-    SslsegError
+    Unwritable
         If the system refuses, for instance on a full disk. The old file is then untouched.
     """
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
@@ -60,7 +60,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     except OSError as error:
         with suppress(OSError):  # what went wrong first is what matters
             temporary.unlink()
-        raise SslsegError(
+        raise Unwritable(
             f"'{error.strerror or error}' while writing {path}",
             f"{len(data)} bytes of room and permission to write in {path.parent}",
             f"{remedy(error)}; what was there before is unchanged.",
@@ -86,16 +86,22 @@ def publish(temporary: Path, path: Path) -> None:
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder and those above it; raises SslsegError where that is not possible."""
+    """Make a folder and those above it; raises Unwritable where that is not possible."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SslsegError(
+        raise Unwritable(
             f"'{error.strerror or error}' while making the folder {path}",
             "a place where a folder can be made",
             f"{remedy(error)}, or choose another folder.",
         ) from error
     return path
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of a file durable that someone else wrote, before `publish` names it."""
+    with path.open("r+b") as file:  # Windows syncs only what it may write to
+        os.fsync(file.fileno())
 
 
 def sha256(path: Path) -> str:
@@ -153,7 +159,7 @@ def save_prediction(project: Path, prediction: Prediction, scores: Mapping[str, 
 
     Raises
     ------
-    SslsegError
+    Unwritable
         If it cannot be written, for instance on a full disk.
     """
     info = prediction.info
@@ -167,7 +173,7 @@ def save_prediction(project: Path, prediction: Prediction, scores: Mapping[str, 
         shutil.rmtree(folder, ignore_errors=True)
         publish(temporary, folder)
     except OSError as error:
-        raise SslsegError(
+        raise Unwritable(
             f"'{error.strerror or error}' while writing the prediction of {info.case}",
             f"room and permission to write in {folder.parent}",
             f"{remedy(error)}, then predict again.",

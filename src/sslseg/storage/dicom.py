@@ -57,13 +57,17 @@ def voxels(folder: Path) -> Array:
 
 
 def files(folder: Path) -> list[Path]:
-    """Return the visible files of a folder, sorted by name."""
-    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    """Return the slices of the series in a folder, sorted by name; raises SslsegError.
+
+    Whatever else lies there, such as the thumbnails of a file browser, is no part of the image.
+    """
+    return sorted(path for path, _ in _series(folder))
 
 
 def _series(folder: Path) -> list[tuple[Path, Any]]:
     """Return the images of a folder from the first to the last along their common normal."""
-    images = [(path, data) for path in files(folder) if (data := _image(path)) is not None]
+    visible = (p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    images = [(path, data) for path in sorted(visible) if (data := _image(path)) is not None]
     if not images:
         raise SslsegError(
             f"no DICOM images in {folder}",

@@ -128,7 +128,7 @@ def is_image(path: Path) -> bool:
 
 
 def label_files(folder: Path) -> dict[str, Path]:
-    """Return the image files of a folder by case name; raises SslsegError if there is none."""
+    """Return the image files of a folder by case name, if any; SslsegError if it is no folder."""
     if not folder.is_dir():
         raise SslsegError(
             f"no folder {folder}", "a folder with one label file per case", "Check the path."
@@ -222,8 +222,9 @@ def write_labels(
 
 
 def refuse_overwriting(path: Path, source: Path) -> None:
-    """Raise SslsegError where a mask would replace the image that it belongs to."""
-    if path.resolve() == source.resolve():
+    """Raise SslsegError where a mask would replace its image, or lie among the slices of one."""
+    taken = path.parent if source.is_dir() else path
+    if taken.resolve() == source.resolve():
         raise SslsegError(
             f"{path.parent}, the folder that holds the image {source.name}",
             "another folder than the images'",

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from sslseg.core.errors import SslsegError
 from sslseg.core.geometry import Array
-from sslseg.storage.arrays import publish
+from sslseg.storage.arrays import publish, sync_file
 from sslseg.storage.formats import (
     LPS_TO_RAS,
     SourceHeader,
@@ -112,6 +112,7 @@ def write(path: Path, array: Array, like: Path) -> None:
     temporary = path.with_name(f".{uuid4().hex[:8]}{path.suffix}")
     try:
         sitk.WriteImage(image, str(temporary), useCompression=True)
+        sync_file(temporary)
         publish(temporary, path)
     except (RuntimeError, OSError) as error:
         temporary.unlink(missing_ok=True)

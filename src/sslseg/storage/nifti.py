@@ -30,6 +30,9 @@ _PLACE = [
 ]  # fmt: skip
 """Header fields that say where the voxels lie; everything else may hold names of people."""
 
+_MILLIMETRES = {1: 1000.0, 3: 0.001}
+"""How long the metre and the micron of `xyzt_units` are; everything else is mm, or does not say."""
+
 _FAILURES = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
 _CHUNK = 1 << 24
 
@@ -72,12 +75,13 @@ def write(path: Path, array: Array, affine: npt.NDArray[np.float64], like: Path 
     array : ndarray
         In the file's axis order.
     affine : ndarray
-        ``(4, 4)``, RAS+.
+        ``(4, 4)``, to RAS+ millimetres.
     like : Path or None
         A NIfTI file whose sform, qform, codes, voxel sizes and units are taken bit by bit.
     """
     if like is None:
-        image = nib.Nifti1Image(array, affine)
+        # the dtype in so many words, since nibabel does not take 64-bit integers for meant
+        image = nib.Nifti1Image(array, affine, dtype=array.dtype)
         image.set_sform(affine, code=1)
         image.set_qform(affine, code=1)
         image.header.set_xyzt_units("mm")
@@ -87,7 +91,7 @@ def write(path: Path, array: Array, affine: npt.NDArray[np.float64], like: Path 
         for field in _PLACE:
             place[field] = source.header[field]
         place.set_data_dtype(array.dtype)
-        image = type(source)(array, source.affine, place)
+        image = type(source)(array, source.affine, place)  # in the unit of `like`, as it says
     data = image.to_bytes()
     write_atomic(path, gzip.compress(data, 6, mtime=0) if path.suffix == ".gz" else data)
 
@@ -110,10 +114,17 @@ def _checked(path: Path, image: Any) -> SourceHeader:
     shape = spatial_shape(path, tuple(int(n) for n in image.shape))
     claimed = dtype.itemsize * int(np.prod(shape, dtype=object))
     check_claim(path, claimed, path.stat().st_size)
-    affine = np.asarray(image.affine, np.float64)
+    affine = _affine_mm(image)
     check_affine(path, affine)
     result = np.dtype(np.float32) if _scaled(image) else dtype.newbyteorder("=")
     return SourceHeader(shape, affine, result)
+
+
+def _affine_mm(image: Any) -> npt.NDArray[np.float64]:
+    """Return the affine to world millimetres, whatever unit of length the header says."""
+    affine = np.array(image.affine, np.float64)
+    affine[:3] *= _MILLIMETRES.get(int(image.header["xyzt_units"]) & 7, 1.0)
+    return affine
 
 
 def _scaled(image: Any) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import sqlite3
 
+from sslseg.core.errors import SslsegError, Unwritable
+
 FULL = "Free some space"
 FORBIDDEN = "Ask for permission to write there, or copy the project to a folder of your own"
 BUSY = "Close the other program that uses it"
@@ -34,3 +36,14 @@ def remedy(error: BaseException) -> str:
     # the low byte is the kind of error; the rest tells variants apart
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return _BY_SQLITE.get(code, OTHER)
+
+
+def lasting(error: SslsegError) -> bool:
+    """Tell whether writing failed for want of room or permission, as that of the next file will.
+
+    Where a write falls short numpy does not pass on the reason: then the disk is full as a rule.
+    """
+    cause = error.__cause__
+    if not (isinstance(error, Unwritable) and isinstance(cause, OSError)):
+        return False
+    return cause.errno is None or remedy(cause) in (FULL, FORBIDDEN)

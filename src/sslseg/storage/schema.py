@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sslseg.core.errors import SslsegError
 from sslseg.core.volume import ClassLabel
 from sslseg.storage.arrays import publish
+from sslseg.storage.lease import Lease, acquire, refusal
 from sslseg.storage.remedy import remedy
 
 DATABASE = "project.sqlite"
@@ -119,7 +120,7 @@ def require(project: Path) -> Path:
 
 
 def connect(project: Path, read_only: bool) -> sqlite3.Connection:
-    """Open the database of a project.
+    """Open the database of a project; what a dead writer left half written is undone.
 
     Raises
     ------
@@ -128,13 +129,14 @@ def connect(project: Path, read_only: bool) -> sqlite3.Connection:
     """
     path = require(project)
     with reported(project):
-        connection = _connected(path, "ro" if read_only else "rw")
         try:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            check = "ok" if read_only else connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        except sqlite3.Error:
-            connection.close()
-            raise
+            connection, version, check = _looked_at(path, read_only)
+        except sqlite3.OperationalError as error:
+            # errors of the sqlite3 module itself have no code
+            if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+            _roll_back(project)
+            connection, version, check = _looked_at(path, read_only)
     if version == VERSION and check == "ok":
         return connection
     connection.close()
@@ -145,6 +147,38 @@ def connect(project: Path, read_only: bool) -> sqlite3.Connection:
             "Install the newer version of napari-sslseg.",
         )
     raise _damaged(project, check)
+
+
+def _looked_at(path: Path, read_only: bool) -> tuple[sqlite3.Connection, int, str]:
+    """Connect; return also the version of the format, and what is damaged or "ok"."""
+    connection = _connected(path, "ro" if read_only else "rw")
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        check = "ok" if read_only else connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection, version, check
+
+
+def _roll_back(project: Path) -> None:
+    """Undo what a writer that died left half written, which who only reads may not.
+
+    Only with the lease: on shares without locks the journal of a writer at work looks the same.
+
+    Raises
+    ------
+    SslsegError
+        Where somebody is writing, or this process may not.
+    """
+    lease = acquire(project)
+    if not isinstance(lease, Lease):
+        raise refusal(project, lease)
+    try:
+        with closing(_connected(project / DATABASE, "rw")) as connection:
+            connection.execute("SELECT count(*) FROM cases").fetchone()  # SQLite does it by itself
+    finally:
+        lease.release()
 
 
 def _connected(path: Path, mode: str) -> sqlite3.Connection:

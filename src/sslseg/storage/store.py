@@ -33,7 +33,7 @@ class ProjectStore:
 
     Annotations are rows that are only ever added: one for each saved revision of a slice. What a
     call returned as saved survives every later crash. One process writes at a time; the store
-    opens read-only for all others, and a read-only store never writes anything.
+    opens read-only for all others; a read-only store writes nothing of its own.
     """
 
     def __init__(

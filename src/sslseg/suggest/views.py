@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslseg.core.annotation import SliceRecord, SliceState
-from sslseg.core.geometry import Geometry, Plane, stretched
+from sslseg.core.geometry import Geometry, Plane, is_strip, stretched
 from sslseg.core.prediction import CriticHealth
 
 MAX_STRETCH = 2.5
@@ -59,10 +59,11 @@ def annotated_slices(records: Iterable[SliceRecord], case: str) -> dict[Plane, t
 
 
 def offered_planes(geometry: Geometry) -> tuple[Plane, ...]:
-    """Return the planes a human can label well: in-plane voxels not stretched beyond 2.5."""
-    stretch = {plane: stretched(geometry, plane) for plane in Plane}
+    """Return the planes a human can label well: no strips, voxels not stretched beyond 2.5."""
+    whole = [plane for plane in Plane if not is_strip(geometry, plane)] or list(Plane)
+    stretch = {plane: stretched(geometry, plane) for plane in whole}
     best = min(stretch.values())
-    return tuple(plane for plane in Plane if stretch[plane] <= max(MAX_STRETCH, best))
+    return tuple(plane for plane in whole if stretch[plane] <= max(MAX_STRETCH, best))
 
 
 SUMS = ("band", "uncertainty", "mutual", "doubt", "foreground", "boundary")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sslseg.core.volume import CaseRecord
+from sslseg.data.held_out import HeldOutSlice
 from sslseg.data.preprocessing import Spacing, grid_shape
-from sslseg.data.project import HeldOutSlice
 from sslseg.inference.predictor import Predictor
 from sslseg.training.loop import VALIDATION_SHARE
 from sslseg.training.validation import measured, windows

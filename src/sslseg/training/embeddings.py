@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from sslseg.core.control import Control
+from sslseg.core.events import Progress
 from sslseg.data.sampling import PatchPlan, Sampler, TrainingCase
 from sslseg.networks.factory import memory_format
 from sslseg.networks.unet import Encoder
@@ -33,8 +34,8 @@ def embeddings(
     plan: PatchPlan,
     device: torch.device,
     control: Control,
-) -> Embeddings:
-    """Return the mean of an encoder's deepest features over some patches of each case.
+) -> Generator[Progress, None, Embeddings]:
+    """Yield progress; return the mean of an encoder's deepest features over patches of each case.
 
     Parameters
     ----------
@@ -59,13 +60,14 @@ def embeddings(
     layout = memory_format(len(plan.patch))
     found: Embeddings = {}
     began = time.monotonic()
-    for case in cases:
+    for done, case in enumerate(cases):
         if control.stopped or time.monotonic() - began > MOST_SECONDS:
             return {}
         x = Sampler([case], looks, 0).batch(0).to(device, layout).x
         with torch.inference_mode():
             deepest = torch.cat([encoder(patch)[-1] for patch in torch.split(x, 1)])
         found[case.name] = tuple(deepest.float().flatten(2).mean((0, 2)).tolist())
+        yield Progress(task="Describing cases", done=done + 1, total=len(cases))
     return found
 
 

@@ -97,6 +97,8 @@ class Job:
         Writes a checkpoint and returns its path.
     conclude : callable
         Does so for a run that is over.
+    afterwards : callable
+        Yields progress of what is made of a run once it is saved.
     """
 
     trainer: Trainer
@@ -111,6 +113,7 @@ class Job:
     conclude: Callable[[], str]
     preview_seconds: Callable[[], float] = lambda: 0.0
     validation_seconds: Callable[[], float] = lambda: 0.0
+    afterwards: Callable[[], Iterator[Event]] = lambda: iter(())
 
 
 def train(job: Job, control: Control) -> Iterator[Event]:
@@ -142,6 +145,7 @@ def train(job: Job, control: Control) -> Iterator[Event]:
         step = job.trainer.step_count
         yield CheckpointSaved(run=run, step=step, path=job.conclude())
         yield from job.validate()
+        yield from job.afterwards()
     yield RunFinished(
         run=run,
         reason=reason,

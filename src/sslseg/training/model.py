@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from sslseg.methods.base import MethodParams
 from sslseg.methods.parameters import fill
 from sslseg.methods.shared import CriticParams, TrainingParams
 from sslseg.storage import checkpoints
+from sslseg.storage.runs import runs, serving
 from sslseg.training.device import Device
 from sslseg.training.planner import Plan
 from sslseg.training.relay import Relay
@@ -105,20 +106,6 @@ def honest(run: Path) -> Path:
     The next round starts from it: else its validation would ask for what the model was taught.
     """
     return run / "before-held-out"
-
-
-def runs(project: Path) -> list[Path]:
-    """Return the folders of all runs that have a checkpoint, newest first."""
-    found = (project / "runs").glob("*/checkpoint-*.safetensors")
-    return sorted({path.parent for path in found}, key=lambda path: path.name, reverse=True)
-
-
-def serving(project: Path) -> Iterator[Path]:
-    """Yield the runs that predictions may come from, newest first: all but baselines."""
-    for run in runs(project):
-        facts = checkpoints.latest_facts(run)
-        if facts is None or not facts.get("baseline"):
-            yield run
 
 
 def rounds(project: Path) -> int:
@@ -219,11 +206,29 @@ def to_go_on_from(
         facts = checkpoints.latest_facts(run)
         if facts is None or facts.get("method") != method or facts.get("format") != FORMAT:
             continue
-        kept = honest(run)
-        found = _read(kept) if kept.exists() else _read(run)
+        found = _untaught(run)
         if found is None:
             continue
         theirs = found[0].plan
         if (theirs.network, theirs.axis) == (plan.network, plan.axis):
             return found
+    return None
+
+
+def _untaught(run: Path) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
+    """Return the newest model of a run that never saw its held-out slices, if one is left.
+
+    Where keeping it failed, no slice joined: then the run's own checkpoint is such a model.
+    """
+    problem: SslsegError | None = None
+    for folder in (honest(run), run):
+        try:
+            found = _read(folder)
+        except SslsegError as error:
+            problem = problem or error
+            continue
+        if found is not None and not found[0].saw_held_out:
+            return found
+    if problem is not None:
+        raise problem
     return None

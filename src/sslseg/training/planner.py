@@ -9,7 +9,7 @@ from statistics import median
 
 from pydantic import BaseModel, ConfigDict
 
-from sslseg.core.geometry import Plane, first_plane
+from sslseg.core.geometry import Plane, first_plane, is_strip
 from sslseg.core.volume import CaseRecord
 from sslseg.data.preprocessing import Spacing, grid_shape
 from sslseg.data.project import Coverage
@@ -157,7 +157,7 @@ def make_plan(
 
 def _prediction_words(shifts: Sequence[int], islands: bool) -> tuple[str, str]:
     views = f"Predictions are the mean of {len(shifts)} slightly moved views."
-    erased = "Small islands of a prediction are erased; no labelled slice shows any."
+    erased = "Small islands of a prediction are erased; all labelled slices show one piece."
     return (
         views if len(shifts) > 1 else "Predictions look once, since volumes are large.",
         "Small islands of a prediction stay." if islands else erased,
@@ -222,6 +222,11 @@ def choose_axis(
     if coarse is not None:
         plane = Plane.of_axis(coarse)
         return plane.axis, f"2.5-D network on {plane} slices, since slices are thick."
+    flat = flat_plane(cases)
+    if flat is not None:
+        slices = median(case.geometry.slices(flat) for case in cases)
+        why = f"volumes are only {slices:g} slices thick" if slices > 1 else "images are flat"
+        return flat.axis, f"2.5-D network on {flat} slices, since {why}."
     if covered.dense:
         return None, "3-D network, since whole volumes are labelled."
     if len(planes) > 1 and planes[used] < 0.7 * planes.total():
@@ -231,6 +236,16 @@ def choose_axis(
         return used.axis, f"2.5-D network on {used} slices, since {why}."
     why = "most labels lie in that plane" if planes else "nothing is labelled yet"
     return used.axis, f"2.5-D network on {used} slices, since {why}."
+
+
+def flat_plane(cases: Sequence[CaseRecord]) -> Plane | None:
+    """Return the one plane whose slices are no strips in most cases; None where several are not.
+
+    A network of boxes would be turned out of volumes that have so few slices.
+    """
+    half = len(cases) / 2
+    whole = [p for p in Plane if sum(is_strip(case.geometry, p) for case in cases) <= half]
+    return whole[0] if len(whole) == 1 else None
 
 
 def coarse_axis(cases: Sequence[CaseRecord]) -> int | None:

@@ -106,7 +106,8 @@ class PretrainingRound:
             join_held_out=lambda: None,
             preview=lambda: None,
             save=self._save,
-            conclude=self._conclude,
+            conclude=self._save,
+            afterwards=self._describe,
         )
 
     # ---- the loop's data ----
@@ -127,13 +128,12 @@ class PretrainingRound:
             image = load_prepared(self.store, record, spacing).image
             self._images.append(TrainingCase(record.name, image, None))
 
-    def _conclude(self) -> str:
-        path = self._save()  # first: what was learnt must not go with what is made of it
+    def _describe(self) -> Iterator[Event]:
         folder = pretrained.folder_of(self.store.path) / self.run
         nets, device = nn.ModuleDict(self.trainer.nets), self.device.torch
-        found = embeddings(nets, self._images, self.plan.patches, device, self.control)
+        patches = self.plan.patches
+        found = yield from embeddings(nets, self._images, patches, device, self.control)
         write(folder, found)
-        return path
 
     def _save(self) -> str:
         facts = pretrained.PretrainedFacts(

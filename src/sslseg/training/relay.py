@@ -10,17 +10,16 @@ from statistics import median
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from sslseg.core.annotation import IGNORE
 from sslseg.core.control import Control
-from sslseg.core.geometry import Array
 from sslseg.core.volume import CaseRecord
 from sslseg.data.preprocessing import grid_shape
 from sslseg.data.project import Coverage
 from sslseg.data.sampling import Item, Sampler, TrainingCase
+from sslseg.data.slabs import crop
 from sslseg.data.targets import Target
 from sslseg.inference.pair import Pair
 from sslseg.inference.predictor import Predictor
@@ -72,10 +71,8 @@ class TaughtSampler(Sampler):
     def _labelled(self, rng: np.random.Generator) -> Item:
         return self._anywhere(rng, self.cases)
 
-    def _source(
-        self, case: TrainingCase, centre: npt.NDArray[np.intp]
-    ) -> tuple[Array, Array | None]:
-        return case.image[None], self._label(case)
+    def _target(self, case: TrainingCase, index: int, start: Sequence[int]) -> Target:
+        return np.asarray(crop(self._label(case), start, self.plan.patch, IGNORE), np.int16)
 
 
 def _some(source: Sampler) -> list[TrainingCase]:
@@ -146,7 +143,10 @@ class Relay(Trainer):
             said = teacher.volume(case.image, Control()).probability.argmax(0)
             self._labels[case.name] = said.astype(np.int16)
         said = self._labels[case.name]
-        return said if case.target is None else np.where(case.target == IGNORE, said, case.target)
+        if case.target is None:
+            return said
+        known = case.target.dense()
+        return np.where(known == IGNORE, said, known)
 
     def records(self) -> dict[str, Record]:
         """Return how each critic fares; none does any more once the network of boxes learns."""

@@ -24,8 +24,9 @@ from sslseg.core.events import (
 )
 from sslseg.core.words import counted
 from sslseg.data.domains import target_cases
+from sslseg.data.held_out import HeldOutSlice
 from sslseg.data.preprocessing import prepare_all
-from sslseg.data.project import Coverage, HeldOutSlice, ProjectData, coverage
+from sslseg.data.project import Coverage, ProjectData, coverage
 from sslseg.data.sampling import Sampler
 from sslseg.methods import find
 from sslseg.methods.base import Method, MethodParams
@@ -93,6 +94,7 @@ class Round:
     _pretrained: str = field(init=False, default="")
     _target_cases: set[str] | None = field(init=False, default=None)
     _annotated: int = field(init=False, default=0)
+    _told_unmeasured: bool = field(init=False, default=False)
     _costs: Costs = field(init=False, default_factory=lambda: Costs(None))
 
     def __post_init__(self) -> None:
@@ -273,7 +275,7 @@ class Round:
 
     def _dice(self, slices: list[HeldOutSlice]) -> list[Validated | CriticJudged]:
         if not slices:
-            return []
+            return self._unmeasured()
         patience = Control() if self.control.stopped else self.control
         found = slice_dice(self.trainer.predictor(), slices, len(self.classes) + 1, patience)
         return [
@@ -286,6 +288,15 @@ class Round:
                 without=found.without,
             )
         ]
+
+    def _unmeasured(self) -> list[Validated | CriticJudged]:
+        """Say once that there are held-out slices which nobody has the time to predict."""
+        assert self._data is not None
+        if self._told_unmeasured or not self._data.held_out():
+            return []
+        self._told_unmeasured = True
+        step = self.trainer.step_count
+        return [Validated(run=self.run, step=step, mean=None, slices=0, dice={})]
 
     def _judge(self, data: ProjectData) -> list[Validated | CriticJudged]:
         health = self.watch.look(data)

@@ -17,7 +17,7 @@ from torch import Tensor
 from sslseg.core.annotation import IGNORE
 from sslseg.core.control import Control
 from sslseg.core.prediction import CriticHealth
-from sslseg.data.project import HeldOutSlice
+from sslseg.data.held_out import HeldOutSlice
 from sslseg.data.sampling import Sampler
 from sslseg.inference.maps import Maps
 from sslseg.inference.predictor import Predictor
@@ -68,7 +68,7 @@ def measured(
     same in each round, and slices that are labelled later displace few.
     """
     drawn = sorted(slices, key=_lot)
-    sizes = accumulate(held.truth.size for held in drawn)
+    sizes = accumulate(held.size for held in drawn)
     drawn = drawn[: max(FEWEST, sum(size <= MOST_PIXELS for size in sizes))]
     while drawn and predictor is not None and windows(predictor, drawn) > most:
         drawn.pop()
