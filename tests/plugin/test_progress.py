@@ -38,6 +38,7 @@ def told_until(qtbot, dock, kind, count=1):
 
 def predict(dock, runner, qtbot, case="anna"):
     """Let the engine predict a ball in a case and show it."""
+    qtbot.waitUntil(lambda: not dock.controller.awaits("open"), timeout=5000)
     before = dock.controller.view.prediction
     runner._project = dock.controller.store.path
     event = runner._predict(case)

@@ -44,7 +44,7 @@ class HeldOutSlice:
     @property
     def size(self) -> int:
         """Its pixels, counted without looking at it."""
-        return self.case.image.size // self.case.image.shape[self.plane.axis]
+        return int(self.case.image.size // self.case.image.shape[self.plane.axis])
 
 
 def painted(

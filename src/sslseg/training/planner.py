@@ -34,9 +34,9 @@ ENOUGH_ALONE = 16**3
 
 MINUTES_CPU, MINUTES_GPU = 4.0, 2.0
 
-BOXES_TAKE_MINUTES = 3.0
-"""A run on a CPU that is shorter learns from slices of one plane even where several are labelled:
-a network of boxes would take a few dozen steps."""
+BOXES_TAKE_MINUTES, WHOLE_VOLUMES_TAKE_MINUTES = 3.0, 10.0
+"""A shorter run on a CPU learns from slices of one plane even where several are labelled, or whole
+volumes: a network of boxes takes a fourth of its steps."""
 
 
 class Plan(BaseModel):
@@ -114,8 +114,8 @@ def make_plan(
         How long the run lasts; None where it counts steps.
     """
     spacing, spacing_words = choose_spacing(cases)
-    hurried = device.is_cpu and minutes is not None and minutes < BOXES_TAKE_MINUTES
-    axis, axis_words = choose_axis(cases, covered, params, hurried=hurried)
+    patience = minutes if device.is_cpu and minutes is not None else math.inf
+    axis, axis_words = choose_axis(cases, covered, params, patience)
     shapes = [grid_shape(case, spacing) for case in cases]
     # The median, as nnU-Net has it: with the largest, most volumes would be padded far.
     sides = [math.ceil(median(shape[a] for shape in shapes)) for a in range(3) if a != axis]
@@ -202,11 +202,14 @@ def _along_axes(spacing: Spacing) -> str:
 
 
 def choose_axis(
-    cases: Sequence[CaseRecord], covered: Coverage, params: TrainingParams, *, hurried: bool = False
+    cases: Sequence[CaseRecord],
+    covered: Coverage,
+    params: TrainingParams,
+    patience: float = math.inf,
 ) -> tuple[int | None, str]:
     """Return the slice axis of a 2.5-D network, or None for 3-D, and why.
 
-    `hurried` tells that there is no time for a network of boxes to learn from few slices.
+    `patience` is how many minutes the slowest kind of device has.
     """
     coarse = coarse_axis(cases)
     planes = covered.planes
@@ -227,14 +230,23 @@ def choose_axis(
         slices = median(case.geometry.slices(flat) for case in cases)
         why = f"volumes are only {slices:g} slices thick" if slices > 1 else "images are flat"
         return flat.axis, f"2.5-D network on {flat} slices, since {why}."
+    if not planes:
+        return used.axis, f"2.5-D network on {used} slices, since nothing is labelled yet."
+    return _by_labels(used, covered, patience)
+
+
+def _by_labels(used: Plane, covered: Coverage, patience: float) -> tuple[int | None, str]:
+    """Return axis and reason where only what is labelled, mostly in `used`, decides."""
+    planes = covered.planes
     if covered.dense:
-        return None, "3-D network, since whole volumes are labelled."
-    if len(planes) > 1 and planes[used] < 0.7 * planes.total():
-        if not hurried:
-            return None, "3-D network, since slices are labelled in several planes."
-        why = f"a 3-D one for several planes needs {BOXES_TAKE_MINUTES:g} minutes here"
-        return used.axis, f"2.5-D network on {used} slices, since {why}."
-    why = "most labels lie in that plane" if planes else "nothing is labelled yet"
+        labelled, takes = "whole volumes", WHOLE_VOLUMES_TAKE_MINUTES
+    elif planes[used] < 0.7 * planes.total():
+        labelled, takes = "slices of several planes", BOXES_TAKE_MINUTES
+    else:
+        return used.axis, f"2.5-D network on {used} slices, since most labels lie in that plane."
+    if patience >= takes:
+        return None, f"3-D network, since {labelled} are labelled."
+    why = f"a 3-D one for {labelled} needs {takes:g} minutes here"
     return used.axis, f"2.5-D network on {used} slices, since {why}."
 
 
