@@ -173,44 +173,52 @@ def test_maps_by_hand():
     assert maps.confidence.item() == 0.5
 
 
-@pytest.mark.parametrize("shape", [(40, 7, 5), (33, 4, 3), (16, 9, 9), (50, 1, 1)])
-@pytest.mark.parametrize(("classes", "members"), [(2, 1), (3, 2), (7, 5)])
+@pytest.fixture
+def parts(monkeypatch):
+    """How many slices of a volume became maps together."""
+    seen: list[int] = []
+
+    def watched(members):
+        seen.append(members[0].shape[2])
+        return mutual_information(members)
+
+    monkeypatch.setattr(maps_module, "mutual_information", watched)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((100, 7, 5), [32, 32, 36]),
+        ((30, 4, 3), [8, 8, 14]),
+        ((130, 1, 1), [32, 32, 32, 34]),
+        ((4, 8, 8), [1, 1, 1, 1]),
+        ((9, 3, 3), [9]),
+    ],
+)
+@pytest.mark.parametrize(("classes", "members"), [(2, 1), (3, 2), (5, 5), (7, 6)])
 def test_maps_of_a_volume_in_parts_are_bit_for_bit_those_of_the_whole(
-    shape, classes, members, monkeypatch
+    shape, expected, classes, members, parts, monkeypatch
 ):
     rng = torch.Generator().manual_seed(classes)
     said = [torch.randn((classes, *shape), generator=rng).softmax(0) for _ in range(members)]
     logits = torch.randn((1, *shape), generator=rng)
     mean, entropy, information = mutual_information([p.unsqueeze(0) for p in said])
-    seen: list[int] = []
-
-    def watched(parts):
-        seen.append(parts[0].shape[2])
-        return mutual_information(parts)
-
     monkeypatch.setattr(maps_module, "VALUES_AT_ONCE", 1)
-    monkeypatch.setattr(maps_module, "mutual_information", watched)
     found = maps_of(torch.cat([*said, logits]), classes, has_critic=True)
-    assert max(seen) == min(16, shape[0])
-    assert sum(seen) == shape[0]
+    assert parts == expected
     assert np.array_equal(found.probability, mean[0].numpy())
     assert np.array_equal(found.entropy, entropy[0, 0].numpy())
     assert np.array_equal(found.information, information[0, 0].numpy())
     assert np.array_equal(found.confidence, torch.sigmoid(logits[0]).numpy())
 
 
-def test_parts_are_as_large_as_may_be(monkeypatch):
-    """Of 2 members and 2 classes a slice of 3 x 5 has 60 values: 32 slices have 1920."""
-    seen: list[int] = []
-
-    def watched(parts):
-        seen.append(parts[0].shape[2])
-        return mutual_information(parts)
-
-    monkeypatch.setattr(maps_module, "VALUES_AT_ONCE", 2000)
-    monkeypatch.setattr(maps_module, "mutual_information", watched)
-    maps_of(torch.full((4, 70, 3, 5), 0.5), 2, has_critic=False)
-    assert seen == [32, 32, 6]
+@pytest.mark.parametrize(("room", "expected"), [(1500, [11] * 5 + [15]), (10**6, [70])])
+def test_parts_are_as_large_as_there_is_room(room, expected, parts, monkeypatch):
+    """Of two members and two classes a slice of 4 x 8 has 128 values."""
+    monkeypatch.setattr(maps_module, "VALUES_AT_ONCE", room)
+    maps_of(torch.full((4, 70, 4, 8), 0.5), 2, has_critic=False)
+    assert parts == expected
 
 
 def numbered(shape: tuple[int, ...]) -> Maps:

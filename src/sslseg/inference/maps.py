@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +14,12 @@ from torch import Tensor
 
 from sslseg.losses.consistency import mutual_information
 
-VALUES_AT_ONCE = 2**24
+VALUES_AT_ONCE = 2**23
 """Probabilities of all members that become maps together; several copies of them are made."""
 
-ALIKE = 16
-"""Slices go by so many: vector units sum what is left at the end in another order, and a volume in
-parts shall say bit for bit what it says as a whole."""
+ALIKE = 32
+"""Voxels that vector units sum in one order; what is left at the end goes in another. Parts of a
+volume hold whole runs, the last one also the rest, and say bit for bit what the whole would."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -105,8 +107,8 @@ def maps_of(stacked: Tensor, classes: int, has_critic: bool) -> Maps:
     """Return the maps of stacked outputs.
 
     Members are averaged over windows first; entropy and mutual information are of the averaged
-    members. Some slices of the first spatial axis come after the other, since what is made on the
-    way takes more room than the outputs themselves.
+    members. The first spatial axis is gone through in parts, since what is made on the way takes
+    more room than the outputs themselves.
 
     Parameters
     ----------
@@ -118,12 +120,18 @@ def maps_of(stacked: Tensor, classes: int, has_critic: bool) -> Maps:
         Whether the last channel is the critic's.
     """
     probabilities = stacked[:-1] if has_critic else stacked
-    _, *shape = probabilities.shape
-    maps = Maps.empty(classes, shape, confidence=False)
-    slices = max(1, VALUES_AT_ONCE * shape[0] // probabilities.numel() // ALIKE) * ALIKE
-    for first in range(0, shape[0], slices):
-        maps.write(0, first, _doubts(probabilities[:, first : first + slices], classes))
+    maps = Maps.empty(classes, probabilities.shape[1:], confidence=False)
+    for first, last in _parts(*probabilities.shape):
+        maps.write(0, first, _doubts(probabilities[:, first:last], classes))
     return replace(maps, confidence=torch.sigmoid(stacked[-1]).numpy() if has_critic else None)
+
+
+def _parts(channels: int, slices: int, *sides: int) -> Iterable[tuple[int, int]]:
+    """Return where parts of ``(channels, slices, *sides)`` begin and end along the slices."""
+    run = ALIKE // math.gcd(ALIKE, math.prod(sides))
+    each = max(1, VALUES_AT_ONCE // (channels * math.prod(sides) * run)) * run
+    begins = range(0, max(1, slices // each) * each, each)
+    return pairwise([*begins, slices])
 
 
 def _doubts(probabilities: Tensor, classes: int) -> Maps:
