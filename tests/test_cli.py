@@ -311,7 +311,7 @@ def test_simulate_ends_with_one_object_and_a_picture(world, tmp_path):
     ("arguments", "words"),
     [
         (("--last-minutes", "inf"), ("--last-minutes inf", "finite")),
-        (("--last-minutes", "nan"), ("--last-minutes nan", "finite")),
+        (("--last-minutes", "nan"), ("--last-minutes",)),
         (("--seed", 0, "--seed", -1), ("--seed",)),
         (("--holdout", 1, "--score-cases", "case_0"), ("--holdout and --score-cases",)),
     ],

@@ -104,7 +104,7 @@ def test_no_worker_before_it_is_needed(runner):
 def test_open_starts_a_worker(runner, tmp_path):
     runner.send(Open(project=str(tmp_path)))
     assert runner.status.state is RunnerState.STARTING
-    assert [event.kind for event in await_done(runner)] == ["worker_ready", "done"]
+    assert [event.kind for event in await_done(runner)] == ["worker_ready", "opened", "done"]
     assert runner.status.state is RunnerState.READY
     assert runner.status.device == "fake"
 
@@ -170,8 +170,9 @@ def test_death_in_mid_run_is_told_once_and_the_next_command_works(opened, tmp_pa
 
     opened.send(Predict())
     events = await_done(opened, 2)
-    assert [event.kind for event in events] == ["worker_ready", "done", "prediction", "done"]
-    assert events[2].case == "shown before"
+    kinds = [event.kind for event in events]
+    assert kinds == ["worker_ready", "opened", "done", "prediction", "done"]
+    assert events[3].case == "shown before"
     assert opened.status.state is RunnerState.READY
 
 

@@ -34,7 +34,7 @@ ENOUGH_ALONE = 16**3
 
 MINUTES_CPU, MINUTES_GPU = 4.0, 2.0
 
-BOXES_TAKE_MINUTES, WHOLE_VOLUMES_TAKE_MINUTES = 3.0, 10.0
+BOXES_TAKE_MINUTES = 3.0
 """A shorter run on a CPU learns from slices of one plane even where several are labelled, or whole
 volumes: a network of boxes takes a fourth of its steps."""
 
@@ -239,14 +239,14 @@ def _by_labels(used: Plane, covered: Coverage, patience: float) -> tuple[int | N
     """Return axis and reason where only what is labelled, mostly in `used`, decides."""
     planes = covered.planes
     if covered.dense:
-        labelled, takes = "whole volumes", WHOLE_VOLUMES_TAKE_MINUTES
+        labelled = "whole volumes"
     elif planes[used] < 0.7 * planes.total():
-        labelled, takes = "slices of several planes", BOXES_TAKE_MINUTES
+        labelled = "slices of several planes"
     else:
         return used.axis, f"2.5-D network on {used} slices, since most labels lie in that plane."
-    if patience >= takes:
+    if patience >= BOXES_TAKE_MINUTES:
         return None, f"3-D network, since {labelled} are labelled."
-    why = f"a 3-D one for {labelled} needs {takes:g} minutes here"
+    why = f"a 3-D one for {labelled} needs {BOXES_TAKE_MINUTES:g} minutes here"
     return used.axis, f"2.5-D network on {used} slices, since {why}."
 
 
