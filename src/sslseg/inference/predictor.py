@@ -78,7 +78,7 @@ class Predictor:
             When the control asks for it.
         """
         if self.axis is None:
-            whole = torch.from_numpy(np.asarray(image, np.float32))[None, None]
+            whole = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None]
             return self._maps(self._slide(whole, control, features)[:, 0])
         maps = Maps.empty(self.classes, image.shape, confidence=self.critic is not None)
         slices = image.shape[self.axis]
