@@ -103,6 +103,17 @@ def test_the_fourth_slice_is_kept_for_validation(store):
     assert (batch.y[: batch.labelled] != IGNORE).flatten(1).any(1).all()
 
 
+def test_what_judges_critics_is_made_once_and_anew_after_a_stroke(store):
+    paint(store, "a", [1, 3, 5, 7])
+    data = ProjectData(store, OWN, CLASSES, hold_out=True)
+    first, again = (data.validation_sampler(tiny_plan(2).patches, 0).cases[0] for _ in range(2))
+    assert first is again
+    paint(store, "a", [8])
+    later = data.validation_sampler(tiny_plan(2).patches, 0).cases[0]
+    assert later is not first
+    assert np.array_equal(later.target.dense(), first.target.dense()), "slice 8 teaches"
+
+
 def test_without_validation_everything_teaches(store):
     paint(store, "a", [1, 3, 5, 7])
     data = ProjectData(store, OWN, CLASSES, hold_out=False)

@@ -83,6 +83,7 @@ class ProjectData:
         }
         self.revision = -1
         self._cases: Kept[TrainingCase] = Kept()
+        self._unseen: Kept[TrainingCase] = Kept()
         self._held: Kept[list[HeldOutSlice]] = Kept()
 
     def changed(self) -> bool:
@@ -154,7 +155,10 @@ class ProjectData:
         )
 
     def _validation(self, name: str, records: list[SliceRecord]) -> TrainingCase:
-        """Return a case with its held-out slices alone: rarely asked for, so not kept."""
+        """Return a case with its held-out slices alone: the same one until something changes."""
+        return self._unseen.get(name, _newest(records), partial(self._made_unseen, name, records))
+
+    def _made_unseen(self, name: str, records: list[SliceRecord]) -> TrainingCase:
         truth = self._known(validation_target(self._store.annotation(name), records))
         image = self.images[name]
         return TrainingCase(name, image, Blocks.of(resample_target(truth, image.shape)))
