@@ -41,9 +41,8 @@ class MeanTeacher(Method[MeanTeacherParams]):
     ``pseudo-labels``: CE to the teacher's argmax where its probability reaches `threshold`, zero
     elsewhere (FixMatch's form, as in AD-MT and UniMatch; D2). The student's view of unlabelled
     items is changed in intensity and mixed box by box (French et al., BMVC 2020), the teacher's
-    answer with it. Both see the item in the same warped
-    frame, where Perone's teacher sees the image as it is. The term acts on voxels that nobody
-    annotated. Its published weight is 0.1
+    answer with it. Both see the item in the same warped frame, where Perone's teacher sees the
+    image as it is. The term acts on voxels that nobody annotated. Its published weight is 0.1
     (SSL4MIS; 20 in Perone's code).
     """
 

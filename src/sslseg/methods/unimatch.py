@@ -44,8 +44,8 @@ class UniMatch(Method[UniMatchParams]):
     them; the features' view drops half of the encoder's channels at every level. Voxels below
     the threshold, and annotated ones, are ignored, not background. With the paper's threshold of
     0.95 a class of which few slices are annotated can vanish from the labels, and nothing brings
-    it back. The paper has no teacher: the EMA here only predicts; nor a ramp or a supervised
-    share, which `start` and a rising weight are here.
+    it back. The paper has no teacher (the EMA here only predicts), no supervised share and no
+    rising weight.
     """
 
     name = "unimatch"

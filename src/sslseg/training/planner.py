@@ -36,7 +36,7 @@ MINUTES_CPU, MINUTES_GPU = 4.0, 2.0
 
 BOXES_TAKE_MINUTES = 3.0
 """A shorter run on a CPU learns from slices of one plane even where several are labelled, or whole
-volumes: a network of boxes takes a fourth of its steps."""
+volumes: a network of boxes would take a third of the steps or fewer."""
 
 
 class Plan(BaseModel):
@@ -209,7 +209,7 @@ def choose_axis(
 ) -> tuple[int | None, str]:
     """Return the slice axis of a 2.5-D network, or None for 3-D, and why.
 
-    `patience` is how many minutes the slowest kind of device has.
+    `patience` is how many minutes a run on a CPU lasts; without end for steps and on other devices.
     """
     coarse = coarse_axis(cases)
     planes = covered.planes
