@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import sslseg
 from sslseg.core.config import Scalar, TrainRequest
 
 RESULTS = Path(os.environ.get("SSLSEG_RESULTS") or Path(__file__).with_name("results"))
 Json = dict[str, Any]
+Key = TypeVar("Key", bound=Hashable)
 
 
 def options(about: str | None, minutes: float, seeds: Sequence[int]) -> argparse.ArgumentParser:
@@ -144,12 +148,30 @@ def _machine() -> str:
 
 def _commit() -> Json:
     """Return the commit that was measured, where git knows it."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    said = _git("describe", "--always", "--dirty")
+    return {"commit": said} if said else {}
+
+
+def _git(*words: str) -> str:
+    """Return what git says of this folder, "" where it says nothing."""
+    command = ["git", "-C", str(Path(__file__).parent), *words]
     try:
         said = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return {}
-    return {"commit": said.stdout.strip()}
+        return ""
+    return said.stdout.strip()
+
+
+def code_at_hand() -> str:
+    """Return the commit and a hash of the engine and the benchmarks as they are on the disk.
+
+    The hash tells apart what is not committed yet; kept results do not change it.
+    """
+    engine, here = Path(sslseg.__file__).parent, Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in [*sorted(engine.rglob("*.py")), *sorted(here.glob("*.py"))]:
+        digest.update(file.read_bytes())
+    return f"{_git('rev-parse', 'HEAD')}-{digest.hexdigest()}"
 
 
 # ---- tables ----
@@ -174,3 +196,46 @@ def spread(values: Sequence[float]) -> float:
 def shown(value: float, digits: int = 3, sign: str = "") -> str:
     """Return a number for a table; "-" where it is not known."""
     return "-" if value != value else f"{value:{sign}.{digits}f}"
+
+
+# ---- comparisons ----
+
+
+@dataclass(frozen=True)
+class Paired:
+    """How much one arm is better than another where both have a value.
+
+    Parameters
+    ----------
+    gain : float
+        Mean difference; NaN where they have nothing in common.
+    p : float
+        Of a paired t-test, two-sided; NaN with fewer than two pairs, or where all differ alike.
+    n : int
+        Pairs.
+    """
+
+    gain: float
+    p: float
+    n: int
+
+    @property
+    def cells(self) -> list[str]:
+        """Gain and p for a table."""
+        return [shown(self.gain, 3, "+"), shown(self.p)]
+
+    @property
+    def words(self) -> str:
+        """All three for a line of text."""
+        return f"{self.cells[0]}, p {self.cells[1]}, n {self.n}"
+
+
+def paired(ours: Mapping[Key, float], theirs: Mapping[Key, float]) -> Paired:
+    """Compare two arms over what both have, which is mostly seeds."""
+    both = [(ours[key], theirs[key]) for key in ours if key in theirs]
+    gains = [ours - theirs for ours, theirs in both]
+    if len(gains) < 2 or max(gains) == min(gains):
+        return Paired(mean(gains), float("nan"), len(gains))
+    from scipy import stats  # takes a while, and timings need none of it
+
+    return Paired(mean(gains), float(stats.ttest_1samp(gains, 0.0).pvalue), len(gains))

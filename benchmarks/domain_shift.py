@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import hippocampus
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+import protocol
 import spinal_cord
 from common import (
     Json,
@@ -41,6 +41,7 @@ from common import (
     spread,
     table,
 )
+from dataset import HIPPOCAMPUS, Dataset, image_files, read
 from scipy import ndimage
 
 from sslseg.core.catalogue import methods
@@ -96,32 +97,31 @@ def write_shifted(
 ) -> list[Path]:
     """Write these volumes as the target's scanner would have made them."""
     out.mkdir(exist_ok=True)
-    targets = [out / (name + hippocampus.ENDING) for name in names]
-    for source, target in zip(hippocampus.images(data, names), targets, strict=True):
+    targets = [out / f"{name}.nii.gz" for name in names]
+    for source, target in zip(image_files(data, names), targets, strict=True):
         image = nib.load(source)
         nib.save(nib.Nifti1Image(shift(np.asarray(image.dataobj)), image.affine), target)
     return targets
 
 
 def shift_run(
-    data: Path, request: TrainRequest, arm: Arm, labels: hippocampus.Labels, threads: int
+    data: Dataset, request: TrainRequest, arm: Arm, labels: protocol.Labels, threads: int
 ) -> Json:
     """Train on both halves with the labels of one, then score the changed test volumes."""
-    names = hippocampus.split(data)
-    half = len(names["train"]) // 2
-    sides = {SOURCE: names["train"][:half], TARGET: names["train"][half:]}
-    chosen = hippocampus.drawn(sides[arm.labelled], labels, request.seed)
+    half = len(data.train) // 2
+    sides = {SOURCE: data.train[:half], TARGET: data.train[half:]}
+    chosen = protocol.drawn(sides[arm.labelled], labels, request.seed)
     with (
         tempfile.TemporaryDirectory() as folder,
-        Session.create(Path(folder) / "project", hippocampus.CLASSES) as session,
+        Session.create(Path(folder) / "project", data.classes) as session,
     ):
         changed = Path(folder) / "images"
-        list(session.add(hippocampus.images(data, sides[SOURCE]), Control(), SOURCE))
-        list(session.add(write_shifted(data, sides[TARGET], changed), Control(), TARGET))
-        slices = hippocampus.annotate(session, data, chosen, labels)
-        result = {"slices": slices, **hippocampus.trained(session, request, threads)}
-        list(session.add(write_shifted(data, names["test"], changed), Control(), TARGET))
-        return result | hippocampus.scored(session, data / "labels", names["test"])
+        protocol.add(session, data, sides[SOURCE], SOURCE)
+        list(session.add(write_shifted(data.folder, sides[TARGET], changed), Control(), TARGET))
+        slices = protocol.annotate(session, data, chosen, labels)
+        result = {"slices": slices, **protocol.trained(session, request, threads)}
+        list(session.add(write_shifted(data.folder, data.test, changed), Control(), TARGET))
+        return result | protocol.scored(session, data.truth, data.test)
 
 
 def site_run(data: Path, request: TrainRequest, site: str, threads: int) -> Json:
@@ -133,10 +133,10 @@ def site_run(data: Path, request: TrainRequest, site: str, threads: int) -> Json
     ):
         labels = spinal_cord.write_labels(data, list(sites), Path(folder) / "labels")
         for name, where in sites.items():
-            list(session.add(hippocampus.images(data, [name]), Control(), where))
+            list(session.add(image_files(data, [name]), Control(), where))
             if where != site:
-                session.import_labels(name, labels / (name + hippocampus.ENDING))
-        result = hippocampus.trained(session, request, threads)
+                session.import_labels(name, labels / (name + spinal_cord.ENDING))
+        result = protocol.trained(session, request, threads)
         scored = [name for name, where in sites.items() if where == site]
         dice = spinal_cord.scored(session, labels, scored, Path(folder) / "predictions")
         return result | dice | {"dice": mean(list(dice.values()))}
@@ -146,9 +146,9 @@ def runs_of(args: argparse.Namespace, data: Path, arm: Arm, seed: int) -> list[J
     """Return what is kept of an arm and a seed, after running what is missing."""
     request = request_of(args, arm.method, seed, settings_of(args.set))
     key = {"request": request.model_dump(mode="json"), "threads": args.threads}
-    if args.dataset == "hippocampus":
+    if args.dataset == HIPPOCAMPUS:
         keys = [{**key, "labelled": arm.labelled, "labels": args.labels}]
-        tasks = [partial(alone, shift_run, data, request, arm, args.labels, args.threads)]
+        tasks = [partial(alone, shift_run, read(data), request, arm, args.labels, args.threads)]
     else:
         sites = args.sites or list(dict.fromkeys(spinal_cord.sessions(data).values()))
         keys = [{**key, "site": site} for site in sites]
@@ -166,7 +166,7 @@ def written(found: dict[Arm, list[Json]]) -> str:
     rows = [
         [
             arm.name,
-            hippocampus.network(runs[0]),
+            protocol.network(runs[0]),
             shown(means[arm]),
             shown(spread([result["dice"] for result in runs])),
             len(runs),
@@ -183,10 +183,8 @@ def written(found: dict[Arm, list[Json]]) -> str:
 def main() -> None:
     """Run what is missing and print the table."""
     parser = options(__doc__, minutes=2.0, seeds=[0, 1, 2])
-    parser.add_argument("--dataset", choices=["hippocampus", "spinal_cord"], default="hippocampus")
-    parser.add_argument(
-        "--labels", choices=hippocampus.LABELS, default="coronal", help="of one side"
-    )
+    parser.add_argument("--dataset", choices=[HIPPOCAMPUS, "spinal_cord"], default=HIPPOCAMPUS)
+    parser.add_argument("--labels", choices=protocol.LABELS, default="coronal", help="of one side")
     parser.add_argument("--only", nargs="+", metavar="METHOD", help="instead of all that adapt")
     parser.add_argument("--sites", nargs="+", help="of the spinal cord; these targets alone")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
@@ -194,7 +192,7 @@ def main() -> None:
     data = data_folder(parser, args.data, args.dataset)
     adapting = args.only or [method.name for method in methods() if method.needs_domains]
     arms = [SOURCE_ONLY, *(Arm(f"`{name}`", name) for name in adapting)]
-    if args.dataset == "hippocampus":
+    if args.dataset == HIPPOCAMPUS:
         arms.append(ON_TARGET)
     found: dict[Arm, list[Json]] = {arm: [] for arm in arms}
     for seed in args.seeds:

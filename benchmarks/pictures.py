@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from common import Json, alone, attempt, options, request_of, shown
 from domain_shift import SOURCE, TARGET, fogged, write_shifted
-from hippocampus import trained
+from protocol import trained
 from skimage.io import imsave
 
 from sslseg import pictures

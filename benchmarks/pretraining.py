@@ -1,6 +1,7 @@
 """What learning from images first gives: Dice at 3, 6 and 12 labelled slices of MSD hippocampus.
 
     python benchmarks/pretraining.py --minutes 4 --pretrain-minutes 4 --seeds 0 1 2
+    python benchmarks/pretraining.py --dataset NAME          another set, see docs/benchmarks.md
 
 Three coronal slices, at 1/6, 3/6 and 5/6 of the organ's extent, in each of 1, 2 or 4 of the 110
 training volumes; a seed draws other volumes. Each count is trained without and with each
@@ -12,16 +13,16 @@ project at the end and are scored once, by the last step. A finished run is kept
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
+import protocol
 import torch
-from common import Json, data_folder, once
-from hippocampus import ENDING, annotate
+from common import Json, once
+from dataset import Dataset
 
 from sslseg.core.catalogue import pretraining_methods
 from sslseg.core.config import DeviceChoice, TrainRequest
@@ -38,15 +39,14 @@ def length(args: argparse.Namespace, minutes: float) -> Json:
     return {"steps": args.steps} if args.steps else {"minutes": minutes}
 
 
-def run(data: Path, first: str, slices: int, seed: int, args: argparse.Namespace) -> Json:
+def run(data: Dataset, first: str, slices: int, seed: int, args: argparse.Namespace) -> Json:
     """Pre-train (or not), train once, and score the test volumes."""
-    split = json.loads((data / "split.json").read_text(encoding="utf-8"))
     control, device = Control(), DeviceChoice(args.device)
-    draw = np.random.default_rng(seed).choice(split["train"], slices // SLICES_EACH, replace=False)
+    draw = protocol.drawn(data.train, "coronal", seed, slices // SLICES_EACH)
     with tempfile.TemporaryDirectory() as folder:
-        session = Session.create(Path(folder) / "project", ["anterior", "posterior"])
-        list(session.add([data / "images" / (n + ENDING) for n in split["train"]], control))
-        annotated = annotate(session, data, draw.tolist(), "coronal")
+        session = Session.create(Path(folder) / "project", data.classes)
+        protocol.add(session, data, data.train)
+        annotated = protocol.annotate(session, data, draw, "coronal")
         before = 0
         if first != NONE:
             asked = TrainRequest(
@@ -58,10 +58,10 @@ def run(data: Path, first: str, slices: int, seed: int, args: argparse.Namespace
         )
         events = list(session.train(asked, control))
         start = next(event for event in events if isinstance(event, RunStarted))
-        tested = split["test"][: args.tested]
-        list(session.add([data / "images" / (n + ENDING) for n in tested], control))
+        tested = data.test[: args.tested]
+        protocol.add(session, data, tested)
         list(session.predict(tested, control))
-        scores = session.evaluate(data / "labels", tested)["mean"]
+        scores = session.evaluate(data.truth, tested)["mean"]
         session.close()
     return {
         "dice": scores["all"]["dice"], "hd95_mm": scores["all"]["hd95_mm"], "per_class": scores,
@@ -70,7 +70,7 @@ def run(data: Path, first: str, slices: int, seed: int, args: argparse.Namespace
     }  # fmt: skip
 
 
-def _finished(events: list[object]) -> RunFinished:
+def _finished(events: Sequence[object]) -> RunFinished:
     return next(event for event in events if isinstance(event, RunFinished))
 
 
@@ -79,6 +79,7 @@ def main() -> None:
     known = [NONE, *(method.name for method in pretraining_methods())]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data")
+    protocol.ask(parser)
     parser.add_argument("--method", help="that is trained afterwards")
     parser.add_argument("--first", nargs="+", choices=known, default=known)
     parser.add_argument("--slices", type=int, nargs="+", choices=[3, 6, 12], default=[3, 6, 12])
@@ -90,9 +91,10 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    data = data_folder(parser, args.data, "hippocampus")
+    data = protocol.dataset_of(parser, args)
     torch.set_num_threads(args.threads)
     shared = {key: value for key, value in vars(args).items() if key in KEYS}
+    shared |= protocol.own(args.dataset)
     for slices in args.slices:
         for first in args.first:
             found = []

@@ -6,33 +6,38 @@ Eight T2*-weighted sessions of six subjects from six sites, thick slices, a stru
 dozen voxels. For each subject: one axial slice in each of six sessions of the others is labelled
 (the seed draws sessions and slices), all else of theirs is unlabelled; the sessions of the subject
 join after training and are scored once. Dice of the cord (white and grey matter together) and of
-the grey matter, the latter on slices where the expert drew any.
+the grey matter, each on the slices in which the expert drew it. The first method is compared with
+the others by paired t-tests over the seeds, whose value is the mean of the folds that both have.
 """
 
 from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from common import (
     Json,
+    Paired,
     alone,
     attempt,
     data_folder,
     mean,
     options,
+    paired,
     request_of,
     shown,
     spread,
     table,
 )
-from hippocampus import ENDING, images, network, trained
+from dataset import image_files
+from protocol import network, trained
 
 from sslseg.core.catalogue import DEFAULT_METHOD
 from sslseg.core.config import TrainRequest
@@ -43,14 +48,18 @@ from sslseg.session import Session
 from sslseg.storage.images import read_volume
 
 FILE = "spinal_cord.jsonl"
+ENDING = ".nii.gz"
 CLASSES = ("white matter", "grey matter")
 GREY = 2
 SLICES = 6
 LEAST = 5
-"""Voxels of grey matter that a slice needs to count as drawn; a stray one is no drawing."""
+"""Voxels that a slice needs to count as drawn; a stray one is no drawing."""
 
+PARTS = ("cord", "grey")
 HEAD = ("Method", "network", "cord", "sd", "grey matter", "sd", "folds", "steps", "peak MB")
 Mask = npt.NDArray[np.bool_]
+Runs = Mapping[tuple[int, str], Json]
+"""Results by seed and the subject that was left out."""
 
 
 def sessions(data: Path) -> dict[str, str]:
@@ -81,34 +90,47 @@ def write_labels(data: Path, names: Sequence[str], out: Path) -> Path:
     return out
 
 
-def drawn_slices(file: Path) -> list[int]:
-    """Return the axial slices in which the grey matter was drawn."""
-    grey = read_volume(file).data == GREY
-    return np.nonzero(grey.sum(axis=(0, 1)) >= LEAST)[0].tolist()
+def drawn_slices(mask: Mask) -> list[int]:
+    """Return the axial slices of a mask ``(X, Y, Z)`` in which anything was drawn."""
+    return np.nonzero(mask.sum(axis=(0, 1)) >= LEAST)[0].tolist()
+
+
+def drawn_dice(said: Mask, truth: Mask) -> float | None:
+    """Return Dice on the slices in which the truth was drawn, None where there are none."""
+    slices = drawn_slices(truth)
+    return dice(said[..., slices], truth[..., slices])
+
+
+def dice_of(said: npt.NDArray[Any], truth: npt.NDArray[Any]) -> dict[str, float]:
+    """Return Dice of cord and grey matter of one session, without what nobody drew."""
+    found = {
+        "cord": drawn_dice(said > 0, truth > 0),
+        "grey": drawn_dice(said == GREY, truth == GREY),
+    }
+    return {part: value for part, value in found.items() if value is not None}
 
 
 def annotate(session: Session, labels: Path, names: Sequence[str], seed: int) -> int:
     """Label one drawn slice in each of six sessions; return how many."""
     rng = np.random.default_rng(seed)
     chosen = rng.choice(list(names), SLICES, replace=False).tolist()
-    return sum(
-        session.import_labels(name, file, Plane.AXIAL, [int(rng.choice(drawn_slices(file)))])
-        for name, file in ((name, labels / (name + ENDING)) for name in chosen)
-    )
+    count = 0
+    for name in chosen:
+        file = labels / (name + ENDING)
+        grey = drawn_slices(read_volume(file).data == GREY)
+        count += session.import_labels(name, file, Plane.AXIAL, [int(rng.choice(grey))])
+    return count
 
 
 def scored(session: Session, labels: Path, names: Sequence[str], out: Path) -> Json:
     """Predict these sessions once; return mean Dice of cord and grey matter."""
     list(session.predict(list(names), Control()))
     list(session.export(out, "nifti", "predictions", Control()))
-    found: dict[str, list[float]] = {"cord": [], "grey": []}
-    for name in names:
-        truth = read_volume(labels / (name + ENDING)).data
-        said = read_volume(out / (name + ENDING)).data
-        rows = drawn_slices(labels / (name + ENDING))
-        found["cord"].append(dice(said > 0, truth > 0) or 0.0)
-        found["grey"].append(dice(said[..., rows] == GREY, truth[..., rows] == GREY) or 0.0)
-    return {name: mean(values) for name, values in found.items()}
+    each = [
+        dice_of(*(read_volume(folder / (name + ENDING)).data for folder in (out, labels)))
+        for name in names
+    ]
+    return {part: mean([found[part] for found in each if part in found]) for part in PARTS}
 
 
 def run(data: Path, request: TrainRequest, out: str, threads: int) -> Json:
@@ -121,16 +143,16 @@ def run(data: Path, request: TrainRequest, out: str, threads: int) -> Json:
         Session.create(Path(folder) / "project", CLASSES) as session,
     ):
         labels = write_labels(data, every, Path(folder) / "labels")
-        list(session.add(images(data, others), Control()))
+        list(session.add(image_files(data, others), Control()))
         slices = annotate(session, labels, others, request.seed)
         result = {"slices": slices, **trained(session, request, threads)}
-        list(session.add(images(data, left_out), Control()))
+        list(session.add(image_files(data, left_out), Control()))
         return result | scored(session, labels, left_out, Path(folder) / "predictions")
 
 
 def row(method: str, results: Sequence[Json]) -> list[str]:
     """Return a row of the table; spread is over folds and seeds."""
-    cord, grey = ([result[name] for result in results] for name in ("cord", "grey"))
+    cord, grey = ([result[part] for result in results] for part in PARTS)
     numbers = [shown(value) for value in (mean(cord), spread(cord), mean(grey), spread(grey))]
     steps, peak = (mean([result[name] for result in results]) for name in ("steps", "peak_mb"))
     return [
@@ -143,15 +165,43 @@ def row(method: str, results: Sequence[Json]) -> list[str]:
     ]
 
 
+def by_seed(runs: Runs, part: str) -> dict[int, float]:
+    """Return the mean of the folds of each seed."""
+    folds: dict[int, list[float]] = {seed: [] for seed, _ in runs}
+    for (seed, _), result in runs.items():
+        folds[seed].append(result[part])
+    return {seed: mean(values) for seed, values in folds.items()}
+
+
+def compared(ours: Runs, theirs: Runs, part: str) -> Paired:
+    """Return the advantage of `ours` over the seeds, on the folds that both have."""
+    both = ours.keys() & theirs.keys()
+    first, second = (
+        by_seed({key: runs[key] for key in sorted(both)}, part) for runs in (ours, theirs)
+    )
+    return paired(first, second)
+
+
+def comparison(found: Mapping[str, Runs]) -> str:
+    """Return the table of the first method against each other one."""
+    first, *others = found
+    head = ("Against", f"`{first}` - this, cord", "p", "grey matter", "p", "seeds")
+    rows = []
+    for name in others:
+        cord, grey = (compared(found[first], found[name], part) for part in PARTS)
+        rows.append([f"`{name}`", *cord.cells, *grey.cells, cord.n])
+    return table(head, rows)
+
+
 def main() -> None:
     """Run what is missing and print the table."""
-    parser = options(__doc__, minutes=4.0, seeds=[0])
+    parser = options(__doc__, minutes=4.0, seeds=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", default=[DEFAULT_METHOD, "supervised"])
     parser.add_argument("--subjects", nargs="+", help="leave out these alone")
     args = parser.parse_args()
     data = data_folder(parser, args.data, "spinal_cord")
     subjects = args.subjects or list(dict.fromkeys(map(subject, sessions(data))))
-    found: dict[str, list[Json]] = {method: [] for method in args.methods}
+    found: dict[str, dict[tuple[int, str], Json]] = {method: {} for method in args.methods}
     for seed in args.seeds:
         for out in subjects:
             for method in args.methods:
@@ -164,10 +214,12 @@ def main() -> None:
                 one = partial(alone, run, data, request, out, args.threads)
                 result = attempt(FILE, key, one, only_kept=args.table)
                 if result is not None:
-                    found[method].append(result)
+                    found[method][seed, out] = result
     how = f"{args.steps} steps" if args.steps else f"{args.minutes:g} minutes"
     print(f"\n{SLICES} slices, {how} on {args.threads} threads, seeds {args.seeds}\n")
-    print(table(HEAD, [row(method, results) for method, results in found.items() if results]))
+    print(table(HEAD, [row(method, list(runs.values())) for method, runs in found.items() if runs]))
+    if len(found) > 1:
+        print(f"\n{comparison(found)}")
 
 
 if __name__ == "__main__":

@@ -40,15 +40,16 @@ def make_project(folder: Path, data: Path) -> None:
 
 def _make_project(folder: Path, data: Path) -> None:
     """Work in a process of its own: a session loads torch, the window's process never does."""
-    from hippocampus import annotate, images, split
+    from dataset import read
+    from protocol import add, annotate
 
-    from sslseg.core.control import Control
     from sslseg.session import Session
 
-    names = split(data)["train"][:CASES]
-    with Session.create(folder, ["anterior", "posterior"]) as session:
-        list(session.add(images(data, names), Control()))
-        annotate(session, data, names[:: CASES // 4], "coronal")
+    found = read(data)
+    names = found.train[:CASES]
+    with Session.create(folder, found.classes) as session:
+        add(session, found, names)
+        annotate(session, found, names[:: CASES // 4], "coronal")
 
 
 def copied(template: Path, name: str) -> Path:

@@ -309,6 +309,8 @@ class Controller:
             show_info(event.words)
         elif isinstance(event, RunStarted):
             self._fresh.begin(event)
+            if event.notice:
+                show_info(event.notice)
         elif isinstance(event, RunFinished):
             self._run_finished(event)
         elif isinstance(event, CommandDone) and event.message not in ("", self._run_words):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
@@ -35,15 +34,6 @@ CLASSES = 3
 CORONAL = Plane.CORONAL
 LATE = 0.95
 """A fraction of the run at which every term of every method acts."""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Several threads are slower than one on tensors this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def geometry(shape: Sequence[int] = SHAPE, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> Geometry:
@@ -105,16 +95,21 @@ def target_of(records: Sequence[SliceRecord], labels: np.ndarray | None = None) 
 
 
 def tiny_plan(
-    dims: int, *, labelled: int = 2, unlabelled: int = 2, patch: tuple[int, ...] | None = None
+    dims: int,
+    *,
+    labelled: int = 2,
+    unlabelled: int = 2,
+    patch: tuple[int, ...] | None = None,
+    levels: int = 2,
 ) -> Plan:
-    """Coronal 2.5-D slices with 3 neighbours, or 3-D boxes; sides are divisible by 2."""
+    """Coronal 2.5-D slices with 3 neighbours, or 3-D boxes; between levels sides are halved."""
     flat = dims == 2
     network = NetworkSpec(
         dims=dims,
         in_channels=3 if flat else 1,
         classes=CLASSES,
-        channels=(4, 8),
-        strides=((2,) * dims,),
+        channels=tuple(4 * 2**level for level in range(levels)),
+        strides=((2,) * dims,) * (levels - 1),
     )
     return Plan(
         network=network,
@@ -159,11 +154,13 @@ def tiny_trainer(
     plan: Plan | None = None,
     training: dict[str, object] | None = None,
     device: Device = CPU,
+    **values: object,
 ) -> Trainer:
-    """`weight` is the riding critic's; None for no critic."""
+    """`weight` is the riding critic's; None for no critic. `values` are the method's parameters."""
     critic = CriticParams(critic=weight is not None, critic_weight=weight or 0.0, critic_start=0.2)
     chosen = TrainingParams.model_validate(training or {})
-    return Trainer(make_method(name), plan or tiny_plan(dims), device, seed, chosen, critic)
+    method = make_method(name, **values)
+    return Trainer(method, plan or tiny_plan(dims), device, seed, chosen, critic)
 
 
 def tiny_views(seed: int = 0, dims: int = 2) -> Views:

@@ -12,7 +12,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from engine_worlds import CORONAL, SHAPE, one_thread, paint, truth, write_image
+from engine_worlds import CORONAL, SHAPE, paint, truth, write_image
 from safetensors.numpy import load_file
 
 from sslseg import scoring
@@ -33,16 +33,17 @@ from sslseg.core.events import (
     Validated,
 )
 from sslseg.core.geometry import Plane
+from sslseg.data.project import ProjectData
 from sslseg.session import Session
 from sslseg.storage import arrays
 from sslseg.storage.checkpoints import latest_facts
 from sslseg.storage.formats import unreadable
 from sslseg.storage.runs import runs
-from sslseg.training import loop
+from sslseg.training import loop, validation
+from sslseg.training.lineage import TAUGHT
 from sslseg.training.model import honest, load_facts_and_tensors
 from sslseg.training.prediction import predict_case
-
-__all__ = ["one_thread"]
+from sslseg.training.round import COMPARED
 
 NAMES = ("a", "b", "c", "d")
 TINY = {"width": 2, "batch": 2}
@@ -578,6 +579,44 @@ def test_the_model_that_validates_the_next_round_never_saw_the_held_out_slices(s
     assert (before["saw_held_out"], before["step"]) == (False, 3)
 
 
+def test_a_model_that_was_taught_everything_measures_nothing(session):
+    """Without validation no slice joins: all teach from the start."""
+    paint(session.store, "a", [1, 3, 5, 7])
+    everything = {"validation": False}
+    run(session, request(settings=everything))
+    (first,) = runs(session.store.path)
+    assert latest_facts(first)["saw_held_out"] is True
+    (ready,) = of(PredictionReady, session.predict(("a",), Control()))
+    assert arrays.load_info(Path(ready.folder)).saw_held_out
+    (again,) = of(RunStarted, run(session, request(settings=everything)))
+    assert f"Goes on from run {first.name}." in again.plan
+    assert not again.notice
+    (start,) = of(RunStarted, run(session))
+    assert TAUGHT in start.plan
+    assert start.notice == TAUGHT
+
+
+def test_without_any_held_out_slice_a_run_without_validation_is_gone_on_from(session):
+    paint(session.store, "a", [1, 3, 5])
+    run(session, request(settings={"validation": False}))
+    (first,) = runs(session.store.path)
+    assert latest_facts(first)["saw_held_out"] is False
+    (start,) = of(RunStarted, run(session))
+    assert f"Goes on from run {first.name}." in start.plan
+
+
+def test_a_class_that_was_added_starts_anew_and_says_so(session):
+    paint(session.store, "a", [1, 3, 5])
+    (first,) = of(RunStarted, run(session))
+    assert not first.notice
+    session.store.add_class("three")
+    (start,) = of(RunStarted, run(session))
+    assert "since there are other classes" in start.notice
+    assert start.notice in start.plan
+    (fresh,) = of(RunStarted, run(session, request(fresh=True, settings={"width": 3})))
+    assert not fresh.notice, "it was asked for"
+
+
 def test_a_run_whose_honest_model_was_never_kept_is_gone_on_from_where_no_slice_joined(session):
     """A disk that was full when held-out slices should join leaves the folder and no model."""
     paint(session.store, "a", [2, 5])
@@ -637,6 +676,56 @@ def test_the_next_round_goes_on_from_both(session):
     plans = [" ".join(event.plan) for event in of(RunStarted, events)]
     assert all(f"Goes on from run {run}." in plan for run, plan in zip(first, plans, strict=True))
     assert found.fair
+
+
+def test_both_learn_from_the_labels_of_the_beginning(session, monkeypatch):
+    """An eleventh slice would be held out too, and a new class would ask for another network."""
+    monkeypatch.setattr(loop, "POLL_SECONDS", 0.0)
+    paint(session.store, "a", range(10))
+    taught, sampler = [], ProjectData.sampler
+
+    def noted(self, *asked):
+        taught.append(sampler(self, *asked))
+        return taught[-1]
+
+    monkeypatch.setattr(ProjectData, "sampler", noted)
+    events = []
+    for event in session.train(request(6, baseline=True), Control()):
+        events.append(event)
+        if isinstance(event, StepReported):
+            session.store.add_class(f"class {len(session.store.classes)}")
+            paint(session.store, "b", [2, 5, 9], seed=1)
+    (found,) = of(Compared, events)
+    assert found.measured.slices == found.baseline.slices == 1
+    assert found.measured.dice.keys() == found.baseline.dice.keys() == {"one", "two"}
+    assert found.fair
+    assert {each.slices for each in taught} == {9, 10}, "before the held-out one joins, and after"
+    plans = [event.plan for event in of(RunStarted, events)]
+    assert [COMPARED in plan for plan in plans] == [True, False]
+
+
+def test_the_baseline_measures_what_the_method_had_time_for(session, monkeypatch):
+    """Two slices are held out; the method has room for one of them, the baseline for both."""
+    paint(session.store, "a", range(11))
+    monkeypatch.setattr(validation, "FEWEST", 1)
+    monkeypatch.setattr(validation, "MOST_PIXELS", 1)
+    events = []
+    for event in session.train(request(baseline=True), Control()):
+        events.append(event)
+        if isinstance(event, RunFinished):
+            monkeypatch.setattr(validation, "FEWEST", 6)
+    (found,) = of(Compared, events)
+    assert found.measured.slices == found.baseline.slices == 1
+
+
+def test_a_dice_in_volumes_that_teach_says_so(session):
+    paint(session.store, "a", [1, 3, 5])
+    paint(session.store, "b", [7])
+    assert not of(Validated, run(session))[-1].known, "no other slice of b teaches"
+    paint(session.store, "b", [2])
+    found = of(Validated, run(session))[-1]
+    assert found.known
+    assert found.words.endswith("(only n = 1, known volumes)")
 
 
 def test_a_baseline_that_starts_later_says_so(session):

@@ -24,7 +24,12 @@ GROUPS = {
 DICE, BASELINE = "#4fbf83", "#b9bfc9"
 HELD_OUT = (
     "Your labels on slices kept out of the first part of the training (the plan says how long);\n"
-    "the figure is of the model before they joined."
+    "the figure is of the model before they joined. It is measured on the grid that the network\n"
+    "sees, before small islands are erased: masks may come out a little different."
+)
+IN_KNOWN = (
+    "Known volumes: other slices of the same volumes teach. Volumes that the model never saw may\n"
+    "come out worse."
 )
 PLUS_MINUS = (
     "± is the standard error: over cases where there are three or more, else over slices.\n"
@@ -195,7 +200,8 @@ class CurvesWidget(QWidget):
                 f"{name}: {'n/a' if value is None else f'{value:.3f}'}"
                 for name, value in event.dice.items()
             )
-            tip = "\n".join((HELD_OUT, PLUS_MINUS, *scores))
+            known = (IN_KNOWN,) if event.known else ()
+            tip = "\n".join((HELD_OUT, *known, PLUS_MINUS, *scores))
         self._dice_label.setText(small(words, DICE))
         self._dice_label.setToolTip(tip)
 
@@ -223,8 +229,10 @@ class CurvesWidget(QWidget):
             )
         self._layout.addWidget(self._legend, 0, 0)
         self._layout.addWidget(self._dice_label, 0, 1)
-        for label in (self._legend, self._dice_label, self._judged_label):
+        for label in (self._legend, self._judged_label):
             label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._dice_label.setWordWrap(True)
+        self._dice_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self._layout.setColumnStretch(0, 6)
         self._layout.setColumnStretch(1, 5)
         self._layout.addWidget(losses, 1, 0)

@@ -13,11 +13,12 @@ JUDGED = {
 }
 """Curves with their colour and name."""
 
-NOBODY = "How the discriminator is judged along the way, from 0 to 1 like Dice."
+NOBODY = "How discriminators are judged along the way, from 0 to 1 like Dice."
 WHAT = (
-    "AUC: how well the discriminator tells truth from prediction on held-out slices, where there\n"
-    "are any: 0.5 is guessing, between 0.6 and 0.95 its confidence is usable.\n"
-    "Real, predicted: the share of each that it tells in training; both 0.5 is guessing.\n"
+    "AUC: how well the one that gives the confidence tells truth from prediction on held-out\n"
+    "slices, where there are any: 0.5 is guessing, between 0.6 and 0.95 it is usable.\n"
+    "Real, predicted: the share of each that one tells in training; both 0.5 is guessing. It is\n"
+    "the method's own where that has any, of several the one that fares worst, else the same.\n"
     "Diversity: how much predictions of unlabelled volumes differ. Near 0 they have become one."
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,8 @@ LABEL_ROOM = 1.3
 
 def field(parameter: Parameter) -> Widget:
     """Return the widget of one parameter, at its default."""
-    said = f"{parameter.help}\nOn the command line: --set {parameter.name}={parameter.default}"
+    pair = shlex.quote(f"{parameter.name}={parameter.default}")
+    said = f"{parameter.help}\nOn the command line: --set {pair}"
     options: dict[str, Any] = {"tooltip": said}
     if parameter.choices:
         options["choices"] = parameter.choices

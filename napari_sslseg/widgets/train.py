@@ -45,6 +45,9 @@ from sslseg.core.words import counted
 from sslseg.runner import RunnerState
 
 BASELINE = "supervised"
+OF_BOXES = ("cross-teaching", "multi-view")
+"""Methods that train networks of boxes whatever is chosen."""
+
 NEVER = "no training yet"
 NO_PLAN = "The plan of a training stands here once it has begun."
 SHOWN_EVERY = 1.0
@@ -70,12 +73,9 @@ class TrainWidget(QWidget):
         self.minutes = _minutes_box()
         self.summary = hint()
         self.form = ParameterForm()
-        self.train_button = button(
-            "Train",
-            "Train on everything labelled so far, and on all unlabelled volumes too.\n"
-            "Go on labelling meanwhile: new strokes join the training.",
-            "train",
-        )
+        self.pretrain_summary = hint()
+        self.pretrain_form = ParameterForm()
+        self.train_button = _train_button()
         self.pretrain_button = _pretrain_button()
         self.stop_button = button("Stop", "Stop now; what was learnt is kept", "stop")
         self.bar = QProgressBar()
@@ -85,9 +85,9 @@ class TrainWidget(QWidget):
         self.compare = _compare_box()
         self.fresh = _fresh_box()
         self.plan = hint(NO_PLAN)
-        settings = _stacked(self.fresh, self.form)
-        self._more = Section("Settings", settings, folded=True, aside=True)
+        self._more = Section("Settings", _stacked(self.fresh, self.form), folded=True, aside=True)
         self._why = Section("Plan", self.plan, folded=True, aside=True)
+        self._how = _how_section(_stacked(self.pretrain_summary, self.pretrain_form))
         self._arrange()
         self._connect()
         self._choose_method()
@@ -104,6 +104,22 @@ class TrainWidget(QWidget):
             fresh=self.fresh.isChecked(),
             settings=self.form.value(),
             baseline=self.compare.isEnabled() and self.compare.isChecked(),
+        )
+
+    def pretraining(self) -> TrainRequest:
+        """Return what a click on Learn from images asks for: the network of a click on Train."""
+        asked = self.value()
+        method = self._methods[asked.method or ""]
+        shared = {each.name for each in method.parameters if each.group == "training"}
+        settings = {name: value for name, value in asked.settings.items() if name in shared}
+        if method.name in OF_BOXES:
+            settings["dimensions"] = "3d"
+        way = self.pretrain_method.currentData()
+        return asked.model_copy(
+            update={
+                "method": None if way == DEFAULT_PRETRAINING else way,
+                "settings": settings | self.pretrain_form.value(),
+            }
         )
 
     def shut(self) -> None:
@@ -125,6 +141,7 @@ class TrainWidget(QWidget):
         go.addWidget(self.stop_button, 1)
         images = QHBoxLayout()
         images.addWidget(self.pretrain_method, 1)
+        images.addWidget(self._how.head)
         images.addWidget(self.pretrain_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -135,6 +152,7 @@ class TrainWidget(QWidget):
         layout.addWidget(self._more)
         layout.addWidget(self._why)
         layout.addLayout(images)
+        layout.addWidget(self._how)
         layout.addLayout(go)
         layout.addWidget(self.bar)
         layout.addWidget(self.curves)
@@ -158,15 +176,7 @@ class TrainWidget(QWidget):
 
     @guarded
     def _pretrain(self) -> None:
-        """Ask for the network that a training with this form would have."""
-        asked = self.value()
-        parameters = self._methods[asked.method or ""].parameters
-        chosen = {each.name for each in parameters if each.group == "training"}
-        settings = {name: value for name, value in asked.settings.items() if name in chosen}
-        way = self.pretrain_method.currentData()
-        method = None if way == DEFAULT_PRETRAINING else way
-        request = asked.model_copy(update={"method": method, "settings": settings})
-        self._controller.send(Pretrain(request=request))
+        self._controller.send(Pretrain(request=self.pretraining()))
 
     @guarded
     def _stop(self) -> None:
@@ -184,6 +194,8 @@ class TrainWidget(QWidget):
         way = self._pretrainings.get(self.pretrain_method.currentData() or "")
         if way is not None:
             self.pretrain_method.setToolTip(tip(way))
+            self.pretrain_summary.setText(way.summary)
+            self.pretrain_form.set_method(way)
 
     def _advise(self) -> None:
         method = self._methods.get(self.method.currentData() or "")
@@ -306,11 +318,28 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def _train_button() -> QPushButton:
+    return button(
+        "Train",
+        "Train on everything labelled so far, and on all unlabelled volumes too.\n"
+        "Go on labelling meanwhile: new strokes join the training.",
+        "train",
+    )
+
+
+def _how_section(body: QWidget) -> Section:
+    section = Section("How", body, folded=True, aside=True)
+    section.head.setObjectName("pretrain_how")
+    section.head.setToolTip("What this way to learn from images does, and its settings")
+    return section
+
+
 def _pretrain_button() -> QPushButton:
     return button(
         "Learn from images first",
         "Let the program look at all volumes, without any label, for the minutes above.\n"
-        "The next training then starts from what it learnt, which can help with few labels.\n"
+        "The next training with this form then starts from what it learnt, which can help with\n"
+        "few labels.\n"
         "Train and label as usual afterwards; nothing you painted is touched.",
         "pretrain",
     )
@@ -322,6 +351,7 @@ def _compare_box() -> QCheckBox:
     box.setToolTip(
         "Tick this before you press Train. Afterwards a model is trained on your labels alone,\n"
         "for as long and with the same settings, and you see what the unlabelled volumes gave.\n"
+        "Both learn from the labels of now; what you draw meanwhile waits for the next training.\n"
         "Takes twice the time. Needs a run that is not stopped, and held-out slices: there are\n"
         "some from the fourth labelled slice on."
     )

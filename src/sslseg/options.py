@@ -112,7 +112,7 @@ def settings_of(pairs: Sequence[str]) -> dict[str, Scalar]:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not (key and equals):
-            raise SslsegError(f"--set {pair}", "key=value", "Write for example --set patches=8.")
+            raise SslsegError(f"--set {pair}", "key=value", "Write for example --set width=16.")
         try:
             value = json.loads(text)
         except ValueError:

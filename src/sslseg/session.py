@@ -31,6 +31,7 @@ from sslseg.storage.naming import domain_name
 from sslseg.storage.remedy import lasting
 from sslseg.storage.revisions import refuse_unknown
 from sslseg.storage.runs import serving, unseen
+from sslseg.storage.snapshot import Snapshot
 from sslseg.storage.store import ProjectStore
 from sslseg.suggest.acquisition import slice_scores
 from sslseg.suggest.selection import rank
@@ -154,7 +155,8 @@ class Session:
         """Train one round; the case on the screen is predicted along the way.
 
         With `request.baseline`, `supervised` is trained for as long afterwards and `Compared` says
-        what came of both; predictions stay those of the method.
+        what came of both; predictions stay those of the method. Both learn from the project as it
+        is now, and are measured on the same slices.
 
         Raises
         ------
@@ -162,8 +164,9 @@ class Session:
             When training cannot begin or go on; what was learnt before is kept.
         """
         beside = baseline_of(request) if request.baseline else None
+        store = self.store if beside is None else Snapshot(self.store)
         current = Round(
-            self.store,
+            store,
             request,
             control,
             lambda trainer, facts: self._preview(trainer, facts, control),
@@ -174,7 +177,12 @@ class Session:
         if beside is not None and completed:
             fresh = {"fresh": beside.fresh or current.before is None}
             other = Round(
-                self.store, beside.model_copy(update=fresh), control, lambda *_: None, baseline=True
+                store,
+                beside.model_copy(update=fresh),
+                control,
+                lambda *_: None,
+                baseline=True,
+                only=current.measured,
             )
             theirs, _ = yield from watched(loop.train(other.job(), control))
             fair = (current.before is None) == (other.before is None)

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-from engine_worlds import one_thread
-
 from sslseg.methods import find, registry
-
-__all__ = ["one_thread"]
 
 
 def pytest_generate_tests(metafunc):

@@ -34,6 +34,7 @@ def test_a_figure_is_never_bare():
     assert with_error(0.812, 0.1, 3) == "Dice 0.81 ± 0.10 (only n = 3)"
     assert with_error(0.812, None, 1) == "Dice 0.81 ± ? (only n = 1)"
     assert with_error(None, None, 0) == "Dice undefined (n = 0)"
+    assert with_error(0.812, 0.1, 3, "so what") == "Dice 0.81 ± 0.10 (only n = 3, so what)"
 
 
 def test_a_comparison_pairs_the_slices():

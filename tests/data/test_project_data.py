@@ -122,6 +122,24 @@ def test_without_validation_everything_teaches(store):
     assert data.validation_sampler(tiny_plan(2).patches, 0) is None
 
 
+def test_a_slice_of_each_plane_counts_as_three(store):
+    for plane, index in zip(Plane, (4, 5, 3), strict=True):
+        paint(store, "a", [index], plane)
+    data = ProjectData(store, OWN, CLASSES, hold_out=True)
+    assert data.sampler(tiny_plan(2).patches, 0).slices == 3
+
+
+def test_a_case_whose_slices_are_all_held_out_does_not_teach(store):
+    paint(store, "a", [1, 3, 5])
+    paint(store, "b", [7])
+    data = ProjectData(store, OWN, CLASSES, hold_out=True)
+    assert [held.case.name for held in data.held_out()] == ["b"]
+    assert data.teaches({"a", "b"})
+    assert not data.teaches({"b"})
+    paint(store, "b", [2])
+    assert data.teaches({"b"})
+
+
 def test_held_out_slices_on_a_coarser_grid(store):
     paint(store, "a", [1, 3, 5, 7])
     data = ProjectData(store, (2.0, 3.0, None), CLASSES, hold_out=True)

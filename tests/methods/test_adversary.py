@@ -113,6 +113,19 @@ def test_a_waiting_critic_of_a_method_does_not_move():
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
+def test_the_riding_critic_learns_before_it_pushes():
+    """`critic_start` is 0.2 here: until then it only watches, then its weight rises to the full."""
+    trainer = tiny_trainer("supervised", weight=0.5)
+    sampler = tiny_sampler(trainer.plan)
+    early, late = (trainer.step(sampler, fraction).terms for fraction in (0.19, 0.5))
+    assert "adversarial" not in early
+    assert early["critic"] > 0
+    assert late["adversarial"] > 0
+    assert trainer.critic is not None
+    weights = [trainer.critic.ramp()(fraction) for fraction in (0.0, 0.19, 0.3, 0.4, 1.0)]
+    assert weights == pytest.approx([0, 0, 0.5 * math.exp(-5 / 4), 0.5, 0.5])
+
+
 def test_truth_is_judged_on_annotated_voxels_alone():
     """What hidden voxels predict reaches neither loss nor record."""
     y = torch.tensor([[[0, 1, IGNORE]]])

@@ -123,6 +123,34 @@ def test_disagreement_is_told_and_teaches_nothing():
     assert not found.requires_grad
 
 
+@pytest.mark.parametrize("epsilon", [0.02, 0.3])
+def test_the_judge_sees_images_as_far_away_as_epsilon_says(epsilon):
+    """At x = 0 the first class is said, the less surely the smaller x: it goes to -epsilon."""
+
+    class Linear(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.saw: list[Tensor] = []
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.saw.append(x.detach())
+            return torch.cat([x + 0.1, -x], dim=1)
+
+    nets = [Linear(), Linear()]
+    terms(nets, diversity=1.0, epsilon=epsilon)
+    (image,) = [net.saw[1] for net in nets if len(net.saw) == 2]
+    assert torch.allclose(image, torch.full((1, 1, 1, 2), -epsilon))
+
+
+def test_without_agreement_the_networks_are_still_kept_different():
+    """A weight of 0 is of that one term, and it does not come back as 1."""
+    nets = [InTurn(Answers(A, A), Answers(C, C)), InTurn(Answers(B, B), Answers(C, C))]
+    found = terms([Seeing(net) for net in nets], diversity=1.0, consistency=0.0)
+    assert found["diversity"] > 0
+    ramps = make_method("deep-co-training", consistency=0.0).ramps()
+    assert (ramps["consistency"](1.0), ramps["diversity"](1.0)) == (0, 0.05)
+
+
 def test_each_network_is_supervised():
     nets = [Answers(A, A), Answers(B, B), Answers(C, C)]
     said = Batch(torch.zeros(2, 1, 1, 2), torch.tensor([[[1, IGNORE]], [[IGNORE, IGNORE]]]), 1)

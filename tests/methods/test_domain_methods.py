@@ -145,6 +145,18 @@ def test_adaptsegnet_finds_its_second_level_in_a_real_network():
     assert all(p.grad is not None for p in nets["student"].decoder.heads[0].parameters())
 
 
+def test_adaptsegnet_compares_one_level_of_a_real_network_too():
+    method = make_method("adaptsegnet", levels=1)
+    nets = method.build(Maker(DEEP))
+    assert set(nets) == {"student", "teacher", "critic_level_0"}
+    batch = Batch(torch.randn((2, 3, 8, 8)), torch.full((2, 8, 8), IGNORE), 1)
+    out = method.step(batch, tiny_views(), nets, 1.0)
+    assert out.terms["adversarial_target"] > 0
+    assert set(out.kept) == {"real_0", "fake_0"}
+    assert out.logits.shape == (2, 3, 8, 8)
+    assert set(method.critic_step(out.kept, tiny_views(), nets, 1.0)) == {"critic_level_0"}
+
+
 # ---- feature alignment ----
 
 
@@ -282,7 +294,22 @@ def test_cycadas_safeguard_holds_the_critic_of_scores(share, pulls):
     assert out.terms["adversarial_images"] > 0, "generators must learn before scores can differ"
 
 
-def leaning(fraction: float, target: Tensor) -> float:
+def test_without_the_critic_of_scores_cycada_still_translates():
+    """A weight of 0 is of that one term."""
+    method, _, out = cycada_step(consistency=0.0)
+    assert {"cycle", "semantic", "supervised_translated", "adversarial_images"} <= set(out.terms)
+    assert out.terms["cycle"].item() == pytest.approx(2 * (math.log(3) - 1), rel=1e-5)
+    weights = {name: ramp(1.0) for name, ramp in method.ramps().items()}
+    assert weights.pop("adversarial_scores") == 0
+    assert weights == {
+        "adversarial_images": 1,
+        "cycle": 10,
+        "semantic": 1,
+        "supervised_translated": 1,
+    }
+
+
+def leaning(fraction: float, source: Tensor, target: Tensor) -> float:
     """Take one step of CyCADA whose teacher says softmax(x + ln 3, 0); return the lean."""
     method = make_method("cycada", start=0.1)
     knows = Voxelwise((1.0, 0.0), (math.log(3), 0.0))
@@ -290,7 +317,7 @@ def leaning(fraction: float, target: Tensor) -> float:
     generators = ("generator_target", "generator_source")
     nets |= {name: StyleGenerator(2, 1) for name in generators}
     nets |= {f"critic_{name}": ChannelCritic() for name in ("target", "source", "scores")}
-    batch = Batch(torch.cat([SOURCE, target]), torch.cat([KNOWN, HIDDEN]), 1)
+    batch = Batch(torch.cat([source, target]), torch.cat([KNOWN, HIDDEN]), 1)
     method.step(batch, tiny_views(), nets, fraction)
     leans = [nets[name].lean.item() for name in generators]
     assert leans[0] == leans[1]
@@ -301,16 +328,27 @@ def bits(p: float) -> float:
     return -(p * math.log2(p) + (1 - p) * math.log2(1 - p))
 
 
+TELLING = torch.tensor([-2 * math.log(3), 0.0]).view(1, 1, 1, 2)
+"""The teacher says 1/4 and 3/4; of its negative 27/28 and 3/4, which tells less."""
+
+MUCH = bits(1 / 2) - bits(1 / 4)
+LITTLE = bits((27 / 28 + 3 / 4) / 2) - (bits(27 / 28) + bits(3 / 4)) / 2
+
+
 def test_cycada_leans_to_the_sign_that_tells_the_teacher_more_by_hand():
-    """As it is p is 1/4 and 3/4, as a negative 27/28 and 3/4; a tenth of the difference counts."""
-    target = torch.tensor([-2 * math.log(3), 0.0]).view(1, 1, 1, 2)
-    as_is = bits(1 / 2) - bits(1 / 4)
-    negative = bits((27 / 28 + 3 / 4) / 2) - (bits(27 / 28) + bits(3 / 4)) / 2
-    by_hand = 0.1 * (as_is - negative)
-    assert by_hand > 0
-    assert leaning(0.2, target) == pytest.approx(by_hand, rel=1e-4)
-    assert leaning(0.2, -target) == pytest.approx(-by_hand, rel=1e-4)
+    """A tenth of each step's difference counts."""
+    assert leaning(0.2, TELLING, TELLING) == pytest.approx(0.1 * (MUCH - LITTLE), rel=1e-4)
+    foreign = 0.1 * (LITTLE - 0.85 * MUCH)
+    assert MUCH - LITTLE > -foreign / 0.1 > 0
+    assert leaning(0.2, TELLING, -TELLING) == pytest.approx(foreign, rel=1e-4)
+
+
+def test_cycada_makes_no_negatives_of_a_target_that_the_teacher_reads_like_the_source():
+    """Else two scanners of one contrast would be redrawn as negatives of each other."""
+    lean = leaning(0.2, -TELLING, -TELLING)
+    assert lean == pytest.approx(0.1 * (LITTLE - 0.85 * LITTLE), rel=1e-3)
+    assert lean > 0
 
 
 def test_cycada_leans_no_more_once_it_learns_from_translations():
-    assert leaning(0.31, torch.tensor([2.0, 0.0]).view(1, 1, 1, 2)) == 0
+    assert leaning(0.31, TELLING, -TELLING) == 0

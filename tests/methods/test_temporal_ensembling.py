@@ -70,6 +70,16 @@ def test_other_slices_of_the_volume_stay_unknown():
     assert visit(method, Answers(B, B), elsewhere) == 0
 
 
+def test_what_does_not_fit_into_memory_megabytes_is_forgotten():
+    """A volume of 2**20 voxels and three classes needs five bytes a voxel: 5 MB."""
+    large = replace(FREE, places=(replace(PLACE, shape=(128, 64, 128)),))
+    for megabytes, kept in ((5, True), (4, False)):
+        method = make_method("temporal-ensembling", memory_megabytes=megabytes)
+        visit(method, Answers(A, A), large)
+        assert bool(method.memory()) is kept
+        assert bool(visit(method, Answers(B, B), large) > 0) is kept
+
+
 def test_a_step_that_did_not_count_is_not_remembered():
     method = make_method("temporal-ensembling")
     visit(method, Answers(A, A), counts=False)

@@ -35,9 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs a screen: run under xvfb-run"))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _quick_collections() -> None:
-    """Spare the collector what lives for ever: a viewer's fixture runs it eight times a test."""
+    """Spare the collector what was there before: napari runs it whenever a layer goes.
+
+    Every viewer leaves some objects behind; looking through all of them makes late tests slow.
+    """
     gc.collect()
     gc.freeze()
 

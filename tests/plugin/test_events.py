@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from engine_talk import settle
 from fake_engine import ball_labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
@@ -21,6 +22,7 @@ from sslseg.core.events import (
     Opened,
     Predict,
     RunFinished,
+    RunStarted,
     SuggestionsReady,
 )
 from sslseg.core.geometry import Plane
@@ -117,6 +119,20 @@ def test_a_refused_training_is_told_once(labelling, qtbot, runner, monkeypatch):
     tell(labelling, runner, monkeypatch, CommandDone(command="train", message="no memory"))
     assert failed == ["no memory"]
     assert len(warned) == 2
+
+
+def test_a_training_that_uses_nothing_learnt_before_says_why_at_once(
+    labelling, qtbot, runner, monkeypatch
+):
+    settle(qtbot, labelling)
+    told = []
+    monkeypatch.setattr("napari_sslseg.controller.show_info", told.append)
+    began = RunStarted(run="r", method="any", device="cpu", plan=(), steps=3, minutes=None)
+    tell(labelling, runner, monkeypatch, began)
+    assert told == []
+    why = "Starts anew: there are other classes."
+    tell(labelling, runner, monkeypatch, began.model_copy(update={"notice": why}))
+    assert told == [why]
 
 
 def test_quarters_of_a_minute_can_be_asked_for(labelling):

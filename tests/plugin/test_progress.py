@@ -9,7 +9,7 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 
 from napari_sslseg.widgets.activity import activity_bar
-from napari_sslseg.widgets.curves import PLUS_MINUS
+from napari_sslseg.widgets.curves import IN_KNOWN, PLUS_MINUS
 from napari_sslseg.widgets.simulate import SimulateDialog
 from sslseg.core.annotation import SliceKey, SliceState
 from sslseg.core.catalogue import DEFAULT_METHOD
@@ -231,6 +231,11 @@ def test_the_held_out_figure_is_never_bare(labelling, qtbot):
         curves.add_validation(event)
         assert words in label.text()
         assert PLUS_MINUS in label.toolTip()
+    assert IN_KNOWN not in label.toolTip()
+    curves.add_validation(event.model_copy(update={"known": True}))
+    assert "(n = 4, known volumes)" in label.text()
+    assert IN_KNOWN in label.toolTip()
+    assert "before small islands are erased" in label.toolTip()
     assert "over cases where there are three or more, else over slices" in PLUS_MINUS
     curves.add_validation(Validated(run="r", step=1, dice={}, mean=None, slices=0))
     assert "Dice not measured" in label.text()

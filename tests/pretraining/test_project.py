@@ -144,6 +144,25 @@ def test_the_plan_is_that_of_the_training(session):
     assert (before.labelled, before.unlabelled) == (0, after.labelled + after.unlabelled)
 
 
+@pytest.mark.parametrize(("minutes", "dims"), [(1.0, 2), (4.0, 3)])
+def test_it_plans_as_a_training_of_the_same_length(session, minutes, dims):
+    """Whole volumes on a CPU: a short run reads slices, a longer one boxes."""
+    paint(session.store, "a", range(12))
+    asked = request().model_copy(update={"steps": None, "minutes": minutes})
+    before = PretrainingRound(session.store, asked, Control()).plan
+    after = Round(session.store, asked, Control(), lambda *_: None).plan
+    assert before.network == after.network
+    assert before.network.dims == dims
+
+
+@pytest.mark.parametrize("method", ["multi-view", "cross-teaching"])
+def test_methods_of_boxes_begin_from_a_pre_training_on_boxes(session, method):
+    paint(session.store, "a", [2, 5])
+    pretrain(session, request(settings={"dimensions": "3d"}))
+    plan = began(session, request(method=method)).plan
+    assert "Starts from the encoder pre-trained by masked reconstruction." in plan
+
+
 def test_another_shape_is_not_used_and_that_is_said(session):
     paint(session.store, "a", [2, 5])
     pretrain(session)

@@ -79,6 +79,18 @@ def test_a_batch_reaches_from_end_to_end_and_past_both():
     assert not any("past the end" in s.reason for s in found if s not in past)
 
 
+def test_a_gap_inside_the_object_is_not_past_its_end():
+    view = case(8, 22, annotated=(2,))
+    view.scores["coronal.foreground"][13:18] = 0
+    found = rank([view], 12, classes=NAMES)
+    off = [*range(8), *range(13, 18), *range(23, 31)]
+    reasons = {s.slice: s.reason for s in found if s.slice in off}
+    gap = {index for index, said in reasons.items() if said.startswith("a gap in what")}
+    past = {index for index, said in reasons.items() if said.startswith("past the end of what")}
+    assert gap == reasons.keys() & set(range(13, 18)) != set()
+    assert past == reasons.keys() - gap != set()
+
+
 def test_among_slices_at_a_place_the_least_sure_wins():
     sure, unsure = case(8, 22, "sure"), case(8, 22, "unsure")
     for view, much in ((sure, 5), (unsure, 60)):

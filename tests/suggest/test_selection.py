@@ -59,10 +59,18 @@ def test_reason_names_parties_class_and_distance():
 
 
 def test_reason_without_disagreement_or_labels():
-    best = rank([one_peak()], 1, classes=NAMES)[0]
+    best = rank([one_peak()], 1, "uncertainty", classes=NAMES)[0]
     assert best.reason == (
         "the model is unsure about anterior; nothing is labelled in this case yet"
     )
+
+
+def test_auto_says_that_places_come_in_turn():
+    found = rank([one_peak()], 40, classes=NAMES)
+    reasons = {(s.plane, s.slice): s.reason.split(";")[0] for s in found}
+    place = "next place along the structure: "
+    assert reasons.pop((Plane.CORONAL, PEAK)) == f"{place}the model is unsure about anterior"
+    assert set(reasons.values()) == {f"{place}the model is sure here"}
 
 
 def test_reason_of_doubt():
@@ -135,6 +143,22 @@ def test_class_stratified_takes_turns():
     view = CaseView("a", geometry, {}, scores, None, HEALTHY)
     found = rank([view], 3, "class-stratified", classes=NAMES, round_number=5)
     assert [s.slice for s in found] == [3, 20, 35]
+    assert [s.reason.split(";")[0] for s in found] == [
+        "the turn of posterior: the model is unsure about it",
+        "the turn of anterior: the model is unsure about it",
+        "the model is unsure about the background",
+    ]
+
+
+def test_class_stratified_names_the_class_whose_turn_it_was_not_the_largest():
+    view = one_peak()  # posterior 10, anterior 40
+    found = rank([view], 2, "class-stratified", classes=NAMES, round_number=6)
+    assert found[0].slice == PEAK
+    assert found[0].reason.startswith("the turn of anterior: the model is unsure about it")
+    assert found[1].reason.startswith("the turn of posterior: the model is sure here")
+    first = rank([view], 1, "class-stratified", classes=NAMES, round_number=7)[0]
+    assert first.slice == PEAK
+    assert first.reason.startswith("the turn of posterior: the model is unsure about it")
 
 
 def test_doubt_needs_a_healthy_critic(make_case):
@@ -252,6 +276,29 @@ def test_never_annotated_never_adjacent_and_the_same_again(strategy, seed, count
         assert s.slice not in done
         done |= {t.slice for t in found[:place] if (t.case, t.plane) == (s.case, s.plane)}
         assert not {s.slice - 1, s.slice + 1} & done
+
+
+@pytest.mark.parametrize("strategy", ["uncertainty", "random-foreground", "auto"])
+def test_once_the_plane_in_use_is_used_up_the_best_of_the_others_follow(make_case, strategy):
+    """Coronal slices in every second place; only one axial slice shows anything."""
+    case = make_case(annotated={Plane.CORONAL: tuple(range(0, 30, 2))})
+    scores = {key: values.copy() for key, values in case.scores.items()}
+    for name in ("uncertainty", "mutual", "foreground", "classes"):
+        for plane in (Plane.AXIAL, Plane.SAGITTAL):
+            scores[f"{plane}.{name}"][:] = 0
+        scores[f"axial.{name}"][9] = 30
+    views = [replace(case, scores=scores)]
+    found = [rank(views, 1, strategy, classes=NAMES, seed=seed)[0] for seed in range(5)]
+    assert len(set(keys(found))) == 1, "no draw among equals"
+    if strategy != "auto":  # whose places count more than scores
+        assert (found[0].plane, found[0].slice) == (Plane.AXIAL, 9)
+
+
+def test_while_the_plane_in_use_has_slices_left_others_wait(make_case):
+    """Though no slice of it has a score."""
+    view = one_peak(annotated={Plane.AXIAL: (3,)})
+    found = rank([view], 5, "uncertainty", classes=NAMES)
+    assert {s.plane for s in found} == {Plane.AXIAL}
 
 
 def test_adjacent_slices_only_when_nothing_else_is_left(make_case):

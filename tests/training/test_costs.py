@@ -86,3 +86,15 @@ def test_fixed_steps_measure_the_same_on_every_computer():
     assert costs.validation(predictor, slices) == 0
     assert costs.measured(predictor, slices) == slices
     assert predictor.timed == []
+
+
+@pytest.mark.parametrize("each", [0.01, 30.0])
+def test_a_run_to_compare_with_measures_the_same_slices_however_slow_it_is(each):
+    slices, predictor = held(range(20, 200, 30)), slow(0.5)
+    first = Costs(4.0)
+    first.validation(predictor, slices)
+    names = [one.name for one in first.measured(predictor, slices)]
+    assert 0 < len(names) < len(slices)
+    other = Costs(4.0, names)
+    other.validation(slow(each), slices)
+    assert [one.name for one in other.measured(slow(each), slices)] == names

@@ -57,9 +57,30 @@ def test_a_pixel_critic_is_called_clueless_by_its_auc_alone(judge):
     assert words(judge=judge, **{judge: record(loss=0.69, losing=10**6)}) == GOOD.words
 
 
-def test_figures_are_of_the_critic_that_pushes():
-    found = told(GOOD, {"critic": record(loss=0.6), "critic_image": record(loss=0.3)}, "critic", 9)
-    assert found.loss == 0.3
+def test_figures_are_of_the_methods_own_critic_and_the_words_name_it():
+    pushing = record(loss=0.3, real=0.9, fake=0.75)
+    found = told(GOOD, {"critic": record(loss=0.02), "critic_image": pushing}, "critic", 9)
+    assert (found.loss, found.accuracy_real, found.accuracy_fake) == (0.3, 0.9, 0.75)
+    assert found.words.endswith("critic_image pushes: it tells 90% of real and 75% of predicted.")
+
+
+@pytest.mark.parametrize(
+    ("losses", "worst"),
+    [((0.4, 0.05), 1), ((0.05, 0.4), 0), ((0.4, 0.75), 1), ((0.2, 0.72), 1), ((0.06, 0.7), 0)],
+)
+def test_of_several_critics_the_worst_is_told_not_the_first(losses, worst):
+    """The farther from the middle of 0.1, always right, and 0.68, knows nothing."""
+    own = {
+        f"critic_level_{n}": record(loss=loss, real=0.5 + n / 4) for n, loss in enumerate(losses)
+    }
+    found = told(GOOD, {"critic": record(loss=2), **own}, "critic", 9)
+    assert (found.loss, found.accuracy_real) == (losses[worst], 0.5 + worst / 4)
+    assert f"Of 2 that push, critic_level_{worst} fares worst: it tells" in found.words
+
+
+def test_the_critic_behind_the_confidence_needs_no_name():
+    """`advsemiseg`: its own critic gives the AUC too."""
+    assert words(judge="critic_pixel", critic_pixel=record(loss=0.4)) == GOOD.words
 
 
 @pytest.mark.parametrize(("spread", "warns"), [(0.03, False), (0.02, True)])

@@ -16,7 +16,8 @@ from sslseg.data.project import Coverage
 from sslseg.methods.shared import TrainingParams
 from sslseg.networks.factory import Maker
 from sslseg.training.device import Device
-from sslseg.training.planner import PIXELS_CPU, VOXELS_CPU, choose_spacing, make_plan
+from sslseg.training.planner import choose_spacing, make_plan
+from sslseg.training.planner_sizes import PIXELS_CPU, VOXELS_CPU
 
 LAPTOP = Device(torch.device("cpu"), "CPU", 8 * 2**30, None, 2)
 CARD = Device(torch.device("cuda"), "a GPU", 80 * 2**30, torch.bfloat16, 2)
@@ -176,6 +177,7 @@ def test_width_batch_and_rates_as_asked():
         context=4,
     )
     assert plan.network.channels[0] == 6
+    assert "6 to 24 features, as asked" in plan.words[2]
     assert (plan.labelled, plan.unlabelled) == (5, 5)
     assert (plan.learning_rate, plan.weight_decay) == (0.5, 0.25)
     assert plan.context == 3, "context is odd"

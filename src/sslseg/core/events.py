@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from sslseg.core.config import MethodInfo, SimulationRequest, TrainRequest
 from sslseg.core.prediction import CriticHealth
-from sslseg.core.spread import jackknife, with_error
+from sslseg.core.spread import KNOWN, jackknife, with_error
 from sslseg.core.suggestion import Suggestion
 from sslseg.core.words import counted
 
@@ -66,7 +66,8 @@ class Task(StrEnum):
 class RunStarted(_Message):
     """A run begins. `plan` says in words what the planner chose and why.
 
-    `baseline` marks a run that is only there to be compared with.
+    `baseline` marks a run that is only there to be compared with. `notice` is what the user should
+    hear at once, such as why nothing learnt before is used; "" where there is nothing of the kind.
     """
 
     kind: Literal["run_started"] = "run_started"
@@ -78,6 +79,7 @@ class RunStarted(_Message):
     steps: int | None
     minutes: float | None
     baseline: bool = False
+    notice: str = ""
 
 
 class StepReported(_Message):
@@ -98,7 +100,8 @@ class Validated(_Message):
 
     `without` holds the mean Dice with each case (or slice) left out in turn, from which the
     standard error follows; empty where nobody measured it. With `slices` 0 there are held-out
-    slices, but predicting even one would take too much of the run.
+    slices, but predicting even one would take too much of the run. `known` tells that other slices
+    of the same volumes teach, so that volumes never seen may come out worse.
     """
 
     kind: Literal["validated"] = "validated"
@@ -108,6 +111,7 @@ class Validated(_Message):
     mean: float | None
     slices: int
     without: tuple[float | None, ...] = ()
+    known: bool = False
 
     @property
     def error(self) -> float | None:
@@ -116,10 +120,10 @@ class Validated(_Message):
 
     @property
     def words(self) -> str:
-        """The mean with its uncertainty and the number of slices."""
+        """The mean with its uncertainty, the number of slices, and if volumes are known."""
         if self.slices == 0:
             return "Dice not measured: predicting a held-out slice takes too much of this run"
-        return with_error(self.mean, self.error, self.slices)
+        return with_error(self.mean, self.error, self.slices, KNOWN if self.known else "")
 
 
 class Compared(_Message):

@@ -25,9 +25,10 @@ class CriticHealth(BaseModel):
     words : str
         For the screen: one sentence on `auc`, and one for each thing that goes wrong.
     loss, accuracy_real, accuracy_fake : float or None
-        Running means in training, of the discriminator that pushes the model, or else of the one
-        that only watches: cross-entropy (0.69 for one that knows nothing), and the share of real
-        and of predicted maps (or voxels) that it told. Real is what predictions should look like.
+        Running means in training, of the discriminator that pushes the model (of several the one
+        that fares worst, which `words` then name), or else of the one that only watches:
+        cross-entropy (0.69 for one that knows nothing), and the share of real and of predicted
+        maps (or voxels) that it told. Real is what predictions should look like.
     diversity : float or None
         Deviation, over unlabelled patches, of the predicted share of foreground; measured where a
         discriminator pushes. When it falls, all predictions become one.

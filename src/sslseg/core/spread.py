@@ -8,6 +8,9 @@ from collections.abc import Sequence
 FEW = 4
 """Fewer slices than this say so beside the figure."""
 
+KNOWN = "known volumes"
+"""Said of a Dice on held-out slices where other slices of the same volumes teach."""
+
 
 def jackknife(without: Sequence[float | None]) -> float | None:
     """Return the standard error of a figure from its values with each item left out in turn.
@@ -32,9 +35,10 @@ def mean_and_error(values: Sequence[float]) -> tuple[float | None, float | None]
     return total / count, jackknife([(total - value) / (count - 1) for value in values])
 
 
-def with_error(value: float | None, error: float | None, slices: int) -> str:
-    """Return a Dice with its uncertainty, such as "Dice 0.81 ± 0.03 (n = 6)"."""
+def with_error(value: float | None, error: float | None, slices: int, note: str = "") -> str:
+    """Return a Dice with its uncertainty, such as "Dice 0.81 ± 0.03 (n = 6)"; a note follows n."""
     if value is None:
         return f"Dice undefined (n = {slices})"
     spread = "?" if error is None else f"{error:.2f}"
-    return f"Dice {value:.2f} ± {spread} ({'only ' if slices < FEW else ''}n = {slices})"
+    count = f"{'only ' if slices < FEW else ''}n = {slices}"
+    return f"Dice {value:.2f} ± {spread} ({', '.join(filter(None, (count, note)))})"

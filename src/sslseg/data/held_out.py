@@ -42,6 +42,11 @@ class HeldOutSlice:
         return self.make()
 
     @property
+    def name(self) -> str:
+        """What no other slice of the project is called."""
+        return f"{self.case.name}/{self.plane}/{self.index}"
+
+    @property
     def size(self) -> int:
         """Its pixels, counted without looking at it."""
         return int(self.case.image.size // self.case.image.shape[self.plane.axis])

@@ -136,6 +136,14 @@ class ProjectData:
             )
         ]
 
+    def teaches(self, cases: Collection[str]) -> bool:
+        """Tell whether annotated slices of any of these cases are not held out."""
+        return any(
+            record.key.case in cases and record.state is not SliceState.NONE
+            for record in self._store.slices()
+            if not record.validation
+        )
+
     def validation_sampler(self, plan: PatchPlan, seed: int) -> Sampler | None:
         """Return a sampler over the held-out slices alone; None without any."""
         cases = [

@@ -56,6 +56,9 @@ class AdvSemiSeg(Method[AdvSemiSegParams]):
     once, and after a quarter). Weights and threshold are the published. A step without a believable
     voxel keeps all its other terms. The sum of self-training is over hidden voxels, divided by all.
     The published critic learns at 1e-4, falling; `CriticParams` says why ours does not.
+
+    Defaults: consistency 0.1, start 0.3, adversarial 0.01, adversarial_unlabelled 0.001, threshold
+    0.2.
     """
 
     name = "advsemiseg"

@@ -42,14 +42,20 @@ class CoTraining(Ensemble[CoTrainingParams]):
     Chen et al., CVPR 2021, CPS: L = Lsup1 + Lsup2 + w (CE(z1, argmax p2) + CE(z2, argmax p1)), in
     its variant with CutMix (methods.md D2). Each network sees intensity and CutMix views of its
     own, which keeps them different. Choices of ours: any number of networks, each taught by the
-    mean of the others' EMAs, and only where that is sure. The terms act on voxels that nobody
-    annotated and are summed over the networks; their published weight is 0.1 (SSL4MIS). Predictions
-    are the mean of all EMAs, whose disagreement is the mutual information.
+    mean of the others' EMAs, and only where that is sure; while labels alone teach, and only then,
+    each network sees the labelled items under clipped noise of its own (UA-MT's). The terms act on
+    voxels that nobody annotated and are summed over the networks; their published weight is 0.1
+    (SSL4MIS). Predictions are the mean of all EMAs, whose disagreement is the mutual information.
+
+    Defaults: consistency 1.0, start 0.3, networks 2, threshold 0.8, ema_decay 0.99.
     """
 
     name = "co-training"
     family = "Co-training"
-    summary = "Several networks teach each other; where they disagree, labels would help."
+    summary = (
+        "Several networks teach each other; "
+        "slow, to see where models disagree: labels would help there."
+    )
     source = "Chen et al. (CPS), CVPR 2021"
     Params = CoTrainingParams
 
@@ -72,6 +78,7 @@ class CoTraining(Ensemble[CoTrainingParams]):
         return summed([self._taught(net, others[n], batch, views) for n, net in students.items()])
 
     def _alone(self, net: nn.Module, items: Batch, views: Views) -> StepOutput:
+        """Return one network's supervised term under input noise of its own."""
         logits = net(views.noisy(items.x))
         return StepOutput({"supervised": supervised(logits, items.y)}, logits, items.y)
 

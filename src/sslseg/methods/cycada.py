@@ -27,6 +27,9 @@ CYCLE = 10.0
 PACE = 0.1
 """Share of a step in the running mean that decides on negatives."""
 
+FOREIGN = 0.85
+"""Share of what the source's images tell, from which on the target's are no negatives of them."""
+
 GENERATORS = ("generator_target", "generator_source")
 
 
@@ -69,7 +72,7 @@ class CyCada(Method[CyCadaParams]):
 
     Hoffman et al., ICML 2018 (methods.md A6), G: source to target, F: target to source:
     L = Lsup(f(xs)) + Lsup(f(G xs)) + fool(DT(G xs)) + fool(DS(F xt)) + 10 (|xs - F G xs|_1 +
-    |xt - G F xt|_1) + CE(f'(G xs), argmax f'(xs)) + CE(f'(F xt), argmax f'(xt))
+    |xt - G F xt|_1) + 1/2 (CE(f'(G xs), argmax f'(xs)) + CE(f'(F xt), argmax f'(xt)))
     + w fool(Df(f(xt))), Df telling f(G xs) from f(xt). The last but one, semantic consistency,
     keeps translations from moving lesions. It asks the averaged teacher f', and only while the
     supervised loss is below 0.5 (published: 1): who segments badly cannot judge a translation. Df
@@ -81,8 +84,10 @@ class CyCada(Method[CyCadaParams]):
     would give them away; one stage instead of three, so the task learns on the detached
     translation; it keeps learning on plain source images too, since early translations are poor; no
     pool of old images and no identity term, since generators begin as identity, or as the negative
-    where that tells the averaged teacher more, which knows the source by then: cycles alone keep
-    the sign they begin with, right or wrong; Df sees 5 voxels across where the paper's sees one.
+    where that tells the averaged teacher more, which knows the source by then and reads less in the
+    target as it is: cycles alone keep the sign they begin with, right or wrong; Df sees 5 voxels
+    across where the paper's sees one;
+    the two directions of semantic consistency are averaged, where published ones are added.
     The published critics of images have least squares, betas (0.5, 0.999) and the term from source
     to target doubled; here all critics share one set of parameters (`critic_loss=least-squares` is
     one) and betas (0.9, 0.99), and both directions count alike. Memory: generators are small and
@@ -130,11 +135,11 @@ class CyCada(Method[CyCadaParams]):
 
     def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
         """Return the terms of generators and segmentor."""
-        if self.params.idle(fraction) or batch.unlabelled == 0:
+        if fraction < self.params.start or batch.unlabelled == 0:
             return supervised_step(batch, nets["student"])
         count = batch.labelled
         if fraction < self._later():
-            _lean(nets, batch.x[batch.unlike])
+            _lean(nets, batch.x[batch.like], batch.x[batch.unlike])
         images = translations(nets, batch.x[batch.like], batch.x[batch.unlike])
         with torch.no_grad():
             taught = nets["generator_target"](batch.x[:count])
@@ -172,7 +177,10 @@ class CyCada(Method[CyCadaParams]):
         return to_target + game.fool(nets["critic_source"], images.as_source)
 
     def _semantic(self, images: Translations, teacher: nn.Module, learnt: Tensor) -> Tensor:
-        """Return how much the teacher's labels change by translation; 0 while it knows little."""
+        """Return how much the teacher's labels change by translation; 0 while it knows little.
+
+        The mean over all items of both directions.
+        """
         if float(learnt.detach()) > self.params.sure:
             return learnt.new_zeros(())
         with torch.no_grad():
@@ -208,12 +216,18 @@ def translations(nets: Networks, source: Tensor, target: Tensor) -> Translations
 
 
 @torch.no_grad()
-def _lean(nets: Networks, target: Tensor) -> None:
-    """Let translations begin as negatives where, in the mean of steps, these tell more."""
-    told, told_by_negative = (_information(nets["teacher"](image)) for image in (target, -target))
+def _lean(nets: Networks, source: Tensor, target: Tensor) -> None:
+    """Let translations begin as negatives where, in the mean of steps, these tell more.
+
+    Not where the target tells the teacher about as much as the source: it can read those images,
+    and what it sees in their negatives, however surely, counts for nothing.
+    """
+    usual, told, by_negative = (
+        _information(nets["teacher"](image)) for image in (source, target, -target)
+    )
     for name in GENERATORS:
         lean = cast("StyleGenerator", nets[name]).lean
-        lean.lerp_(told - told_by_negative, PACE)
+        lean.lerp_(torch.maximum(told - by_negative, told - FOREIGN * usual), PACE)
 
 
 def _information(logits: Tensor) -> Tensor:

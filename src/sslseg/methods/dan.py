@@ -50,6 +50,8 @@ class DeepAdversarialNetwork(Method[DanParams]):
     that D learns, and D learns on what the segmentor said in the same step (SSL4MIS asks it again
     without dropout). Both streams go through the segmentor in one pass. The weight is a tenth of
     SSL4MIS's: D soon knows four labelled volumes by heart, and what it then asks for harms.
+
+    Defaults: consistency 0.01, start 0.3, sees_image True.
     """
 
     name = "dan"

@@ -67,7 +67,10 @@ class DeepCoTraining(Ensemble[DeepCoTrainingParams]):
 
     name = "deep-co-training"
     family = "Co-training"
-    summary = "Networks must agree, and withstand images made to fool the other; slow."
+    summary = (
+        "Networks must agree, and withstand images made to fool the other; "
+        "it helps, but co-training helps more and is quicker: to compare."
+    )
     source = "Peng et al., Pattern Recognition 2020"
     Params = DeepCoTrainingParams
 
@@ -78,11 +81,11 @@ class DeepCoTraining(Ensemble[DeepCoTrainingParams]):
     def ramps(self) -> dict[str, Ramp]:
         """Both terms rise over a fifth of the run once the supervised share is over."""
         weights = {"consistency": self.params.consistency, "diversity": self.params.diversity}
-        return {name: self.params.rise(weight) for name, weight in weights.items() if weight}
+        return {name: self.params.rise(weight) for name, weight in weights.items()}
 
     def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
         """Return supervised, consistency and diversity terms, and the disagreement."""
-        if self.params.idle(fraction) or batch.unlabelled == 0:
+        if fraction < self.params.start or batch.unlabelled == 0:
             return alone(batch, nets)
         count, students = batch.labelled, list(optimised(nets).values())
         free = batch.x[count:].detach().clone().requires_grad_(self.params.diversity > 0)

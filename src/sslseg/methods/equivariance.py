@@ -26,7 +26,8 @@ class EquivarianceParams(SemiSupervisedParams):
     )
     transform: Literal["warps", "turns"] = Field(
         "warps",
-        description="Random elastic deformations, or turns by right angles, which are exact.",
+        description="Random elastic deformations (with warp=0 none, and nothing is learnt), or "
+        "turns by right angles, which are exact.",
         json_schema_extra=ADVANCED,
     )
 

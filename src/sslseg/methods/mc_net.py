@@ -68,7 +68,10 @@ class McNet(Method[McNetParams]):
 
     name = "mc-net"
     family = "Co-training"
-    summary = "Three decoders on one encoder agree; their disagreement shows hard borders."
+    summary = (
+        "Three decoders on one encoder must agree; "
+        "slower, and the gain is small and varies: to compare."
+    )
     source = "Wu et al., MICCAI 2021; MedIA 2022"
     parties = "the three decoders"
     Params = McNetParams

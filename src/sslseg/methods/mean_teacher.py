@@ -44,6 +44,8 @@ class MeanTeacher(Method[MeanTeacherParams]):
     answer with it. Both see the item in the same warped frame, where Perone's teacher sees the
     image as it is. The term acts on voxels that nobody annotated. Its published weight is 0.1
     (SSL4MIS; 20 in Perone's code).
+
+    Defaults: consistency 1.0, start 0.3, target pseudo-labels, threshold 0.8, ema_decay 0.99.
     """
 
     name = "mean-teacher"

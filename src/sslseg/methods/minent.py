@@ -34,7 +34,7 @@ class MinEnt(Method[MinEntParams]):
     family = "Adversarial"
     summary = (
         "No critic: predictions on unlabelled volumes are to be sure of themselves; "
-        "the quickest step beside supervised and a small gain: to compare."
+        "one of the quickest steps and a small gain: to compare."
     )
     source = "Grandvalet & Bengio, NeurIPS 2004; Vu et al. (MinEnt), CVPR 2019"
     Params = MinEntParams

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from sslseg.losses.adversarial import Form
 
 ADVANCED: dict[str, Any] = {"advanced": True}
 """Marks a field that the form folds away."""
+
+Precision = Literal["auto", "mixed", "single"]
+
+SMALLEST_PATCH = 16
+"""Voxels; in smaller ones there is nothing to recognise."""
 
 
 class TrainingParams(BaseModel):
@@ -47,6 +54,33 @@ class TrainingParams(BaseModel):
         ge=0,
         le=256,
         description="Labelled items in a batch; 0 lets the planner choose.",
+        json_schema_extra=ADVANCED,
+    )
+    patch: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Longest side of a patch in voxels, 16 or more; 0 lets the planner choose.",
+        json_schema_extra=ADVANCED,
+    )
+    spacing: str = Field(
+        "auto",
+        description="Voxel size in mm to which volumes are resampled, across thick slices never; "
+        "auto lets the planner choose, own keeps each volume's.",
+        json_schema_extra=ADVANCED,
+    )
+    precision: Precision = Field(
+        "auto",
+        description="Of the numbers that networks compute with; auto takes mixed where that is "
+        "faster.",
+        json_schema_extra=ADVANCED,
+    )
+    looks: int = Field(
+        0,
+        ge=0,
+        le=4,
+        description="Slightly moved looks at a volume whose mean is the prediction; 0 lets the "
+        "planner choose.",
         json_schema_extra=ADVANCED,
     )
     learning_rate: float = Field(
@@ -101,6 +135,29 @@ class TrainingParams(BaseModel):
         description="Keep the held-out slices out of training and measure Dice on them.",
         json_schema_extra=ADVANCED,
     )
+
+    @field_validator("patch")
+    @classmethod
+    def _large_enough(cls, side: int) -> int:
+        if 0 < side < SMALLEST_PATCH:
+            raise PydanticCustomError("patch", f"{SMALLEST_PATCH} to 1024 voxels, or 0")
+        return side
+
+    @field_validator("spacing", mode="before")
+    @classmethod
+    def _as_written(cls, size: object) -> str:
+        """Take a number as text: a form has but one type."""
+        text = str(size).strip()
+        if text not in ("auto", "own") and not _is_size(text):
+            raise PydanticCustomError("spacing", "auto, own, or one voxel size in mm")
+        return text
+
+
+def _is_size(text: str) -> bool:
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False
 
 
 class CriticParams(BaseModel):

@@ -58,6 +58,8 @@ class TemporalEnsembling(Method[TemporalEnsemblingParams]):
 
     The memory speaks at the second visit: with many volumes, slices and few steps hardly ever.
     A step costs 3 (Bl + Bu) + Bu forward passes of an item, where `supervised` costs 3 Bl.
+
+    Defaults: consistency 5.0, start 0.3, memory_decay 0.6, memory_megabytes 512.
     """
 
     name = "temporal-ensembling"

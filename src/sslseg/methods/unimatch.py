@@ -50,7 +50,10 @@ class UniMatch(Method[UniMatchParams]):
 
     name = "unimatch"
     family = "Consistency"
-    summary = "Confident labels of a calm view teach three disturbed ones; slow."
+    summary = (
+        "Confident labels of a calm view teach three disturbed ones; "
+        "slower, and the first to try where bcp disappoints."
+    )
     source = "Yang et al., CVPR 2023"
     Params = UniMatchParams
 

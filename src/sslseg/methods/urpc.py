@@ -42,7 +42,9 @@ class Urpc(Method[UrpcParams]):
 
     name = "urpc"
     family = "Consistency"
-    summary = "One network that predicts at several scales, which must agree; the cheapest doubt."
+    summary = (
+        "One network predicts at several scales, which must agree; the gain is small: to compare."
+    )
     source = "Luo et al., MICCAI 2021; MedIA 2022"
     parties = "coarse and fine predictions"
     Params = UrpcParams

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
 
 from sslseg.networks.unet import Decoder, Encoder, Sizes, UNet, Upsample
 
@@ -145,6 +146,24 @@ class Maker:
             upsample,
             deep=deep,
         )
+
+
+def flattened(tensors: Mapping[str, Tensor], part: nn.Module) -> dict[str, Tensor]:
+    """Return `tensors` with each kernel summed along the axes where that of `part` is flat.
+
+    Inside a volume that does not change along those axes, a summed kernel says the same. Where the
+    stride was along them alone, the shortcut of `part` is one voxel wide and so sums all axes.
+    """
+    shapes = {name: value.shape for name, value in part.state_dict().items()}
+    return {name: _summed(value, shapes.get(name, value.shape)) for name, value in tensors.items()}
+
+
+def _summed(kernel: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return the kernel ``(out, in, *K)`` summed where `shape` has 1 instead of K."""
+    if kernel.ndim != len(shape):
+        return kernel
+    flat = [axis for axis in range(2, kernel.ndim) if shape[axis] == 1 < kernel.shape[axis]]
+    return kernel.sum(flat, keepdim=True) if flat else kernel
 
 
 def memory_format(dims: int) -> torch.memory_format:

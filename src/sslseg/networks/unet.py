@@ -190,13 +190,13 @@ class Decoder(nn.Module):
     def scales(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Return logits of every level with a head, upsampled to ``(B, classes, *S)``.
 
-        The first is what `forward` returns.
+        The first is what `forward` returns; without heads (`deep`) it is the only one.
         """
         logits, *coarse = self.levels(features)
         mode = "bilinear" if logits.ndim == 4 else "trilinear"
         grown = [
             F.interpolate(head(x), size=logits.shape[2:], mode=mode, align_corners=False)
-            for head, x in zip(self.heads, coarse, strict=True)
+            for head, x in zip(self.heads, coarse, strict=bool(self.heads))
         ]
         return [logits, *grown]
 

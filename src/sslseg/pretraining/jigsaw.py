@@ -78,7 +78,10 @@ class Jigsaw(Pretext[JigsawParams]):
 
     name = "jigsaw"
     words = "jigsaw puzzles"
-    summary = "Images are cut into tiles and shuffled, and the network learns to lay them again."
+    summary = (
+        "Learns to lay shuffled tiles of the images again; with three labelled slices "
+        "nearly as good as contrastive, no help from six on."
+    )
     source = "Taleb et al., Multimodal self-supervised learning, IPMI 2021"
     Params = JigsawParams
 

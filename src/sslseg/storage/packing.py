@@ -42,6 +42,14 @@ def unpack(
     return labels
 
 
+def values_in(packed: bytes) -> set[int]:
+    """Return which values packed labels hold; none where they are damaged."""
+    try:
+        return set(zlib.decompress(packed))
+    except zlib.error:
+        return set()
+
+
 def _damaged(key: SliceKey) -> SslsegError:
     return SslsegError(
         f"a damaged revision of case {key.case}, {key.plane.value} slice {key.index}",

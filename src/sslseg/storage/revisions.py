@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from sslseg.core.annotation import BACKGROUND, SliceKey, SliceRecord, SliceState
+from sslseg.core.annotation import BACKGROUND, UNPAINTED, SliceKey, SliceRecord, SliceState
 from sslseg.core.errors import SslsegError, UnknownLabels
 from sslseg.core.geometry import Array, Geometry, Plane
 from sslseg.core.volume import ClassLabel
-from sslseg.storage.packing import checksum, pack, unpack
+from sslseg.storage.packing import checksum, pack, unpack, values_in
 from sslseg.storage.split import hold_out
 
 Labels = npt.NDArray[np.uint8]
@@ -35,7 +36,7 @@ def insert(db: sqlite3.Connection, record: SliceRecord, labels: Labels) -> int:
     """
     key = record.key
     if labels.any() or record.state is SliceState.COMPLETE:
-        _fix_split(db, key)
+        _fix_split(db, key, labels)
     cursor = db.execute(
         "INSERT INTO revisions (case_name, plane, slice, state, labels, sha256, time, author,"
         " model) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -52,13 +53,20 @@ def insert(db: sqlite3.Connection, record: SliceRecord, labels: Labels) -> int:
     return int(cursor.lastrowid or 0)
 
 
-def newest(db: sqlite3.Connection, case: str | None) -> tuple[SliceRecord, ...]:
-    """Return the newest revision of each slice of a case (of all cases: None), oldest first."""
-    chosen, values = ("WHERE case_name = ?", (case,)) if case is not None else ("", ())
+def newest(
+    db: sqlite3.Connection, case: str | None, until: int | None = None
+) -> tuple[SliceRecord, ...]:
+    """Return the newest revision of each slice of a case (of all cases: None), oldest first.
+
+    With `until` those are passed over that were saved after that revision.
+    """
+    asked = {"case_name = ?": case, "id <= ?": until}
+    given = {words: value for words, value in asked.items() if value is not None}
+    chosen = f"WHERE {' AND '.join(given)}" if given else ""
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM {_JOINED} WHERE id IN (SELECT max(id) FROM revisions {chosen}"
         " GROUP BY case_name, plane, slice) ORDER BY id",
-        values,
+        tuple(given.values()),
     )
     return tuple(_record(row) for row in rows)
 
@@ -135,7 +143,7 @@ def check(labels: Labels, geometry: Geometry, key: SliceKey, classes: Sequence[C
     refuse_unknown(np.where(labels == BACKGROUND, 0, labels), classes, where)
 
 
-def _fix_split(db: sqlite3.Connection, key: SliceKey) -> None:
+def _fix_split(db: sqlite3.Connection, key: SliceKey, labels: Labels) -> None:
     """Decide whether a slice is held out, if it has never been decided."""
     known = db.execute(
         "SELECT 1 FROM slices WHERE (case_name, plane, slice) = (?, ?, ?)", _place(key)
@@ -144,10 +152,27 @@ def _fix_split(db: sqlite3.Connection, key: SliceKey) -> None:
         return
     rows = db.execute("SELECT name, validation FROM cases WHERE validation IS NOT NULL")
     cases = {row["name"]: bool(row["validation"]) for row in rows}
-    count = int(db.execute("SELECT count(*) FROM slices").fetchone()[0])
-    case_held, slice_held = hold_out(key.case, cases, count)
+    count, held = db.execute("SELECT count(*), total(validation) FROM slices").fetchone()
+    case_held, slice_held = hold_out(
+        key.case, cases, count, int(held), partial(_shows_what_none_teaches, db, labels)
+    )
     db.execute("UPDATE cases SET validation = ? WHERE name = ?", (case_held, key.case))
     db.execute("INSERT INTO slices VALUES (?, ?, ?, ?)", (*_place(key), slice_held))
+
+
+def _shows_what_none_teaches(db: sqlite3.Connection, labels: Labels) -> bool:
+    """Tell whether some class of these labels is on no annotated slice that is not held out."""
+    missing = set(np.unique(labels).tolist()) - {UNPAINTED, BACKGROUND}
+    newest = db.execute(
+        "SELECT max(id) AS id FROM revisions JOIN slices USING (case_name, plane, slice)"
+        " WHERE slices.validation = 0 GROUP BY case_name, plane, slice ORDER BY max(id) DESC"
+    )
+    for row in newest if missing else ():
+        found = db.execute("SELECT labels FROM revisions WHERE id = ?", (row["id"],)).fetchone()
+        missing -= values_in(found["labels"])
+        if not missing:
+            return False
+    return bool(missing)
 
 
 def _place(key: SliceKey) -> Sequence[str | int]:

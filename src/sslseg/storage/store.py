@@ -314,7 +314,7 @@ class ProjectStore:
         """
         geometry = self.case(case).geometry
         with self._reading() as db:
-            newest = revisions.newest(db, case)
+            newest = self._newest(db, case)
             if skip_damaged:
                 good = [revisions.last_good(db, record, geometry) for record in newest]
             else:
@@ -329,7 +329,10 @@ class ProjectStore:
     def slices(self, case: str | None = None) -> tuple[SliceRecord, ...]:
         """Return the newest revision of each slice of a case, or of all, oldest first."""
         with self._reading() as db:
-            return revisions.newest(db, case)
+            return self._newest(db, case)
+
+    def _newest(self, db: sqlite3.Connection, case: str | None) -> tuple[SliceRecord, ...]:
+        return revisions.newest(db, case)
 
     def history(self, key: SliceKey) -> tuple[SliceRecord, ...]:
         """Return all revisions of a slice, oldest first."""

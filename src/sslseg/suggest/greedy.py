@@ -18,13 +18,20 @@ from sslseg.suggest.views import CaseView, Table
 FLOOR = 0.05
 """Added to scores in [0, 1] where places are asked for: a place counts more than a score."""
 
+WAITING = 1e-3
+"""Factor of planes that are not in use, once those in use have no slice left."""
+
 
 class Pick(NamedTuple):
-    """A row of the table, its score when it was taken, and how long it takes to draw."""
+    """A row of the table, its score when it was taken, and how long it takes to draw.
+
+    `about` is the class whose turn it was, None where all counted.
+    """
 
     row: int
     score: float
     seconds: float
+    about: int | None = None
 
 
 def pick(
@@ -54,10 +61,12 @@ def pick(
     along = Along(table, cases) if strategy.along else None
     novelty = Novelty(table.features, np.flatnonzero(~table.free)) if share else None
     rows = strategy.score(table, rng, round_number)
-    factors = strategy.planes(table, cases) / (seconds if strategy.per_second else 1.0)
+    turns = strategy.turns(table, round_number) or (None,)
+    planes = strategy.planes(table, cases)
+    factors = np.where(planes > 0, planes, WAITING) / (seconds if strategy.per_second else 1.0)
     tie_break = rng.permutation(len(table))
     picks: list[Pick] = []
-    while len(picks) < count and len(allowed := field.allowed()):
+    while len(picks) < count and len(allowed := _in_use(field.allowed(), planes)):
         scores = rows[len(picks) % len(rows)]
         if novelty is not None:
             scores = (1 - share) * scaled(scores) + share * scaled(novelty.gaps())
@@ -67,12 +76,19 @@ def pick(
         scores = (scores * factors * spread)[allowed]
         tied = allowed[scores == scores.max()]
         best = int(tied[tie_break[tied].argmin()])
-        picks.append(Pick(best, float(scores.max()), float(seconds[best])))
+        about = turns[len(picks) % len(turns)]
+        picks.append(Pick(best, float(scores.max()), float(seconds[best]), about))
         field.take(best)
         if novelty is not None:
             novelty.take(best)
     # places come in an order of their own, which says nothing of their worth
     return sorted(picks, key=lambda one: -one.score) if strategy.along else picks
+
+
+def _in_use(rows: npt.NDArray[np.intp], planes: Scores) -> npt.NDArray[np.intp]:
+    """Return the rows whose plane counts at all; every row where no such plane has one left."""
+    used = rows[planes[rows] > 0]
+    return used if used.size else rows
 
 
 class _Field:

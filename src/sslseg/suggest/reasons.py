@@ -7,15 +7,24 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from sslseg.core.geometry import Plane
+from sslseg.suggest.greedy import Pick
 from sslseg.suggest.strategies import AUTO, CORE_SET, EQUAL
 from sslseg.suggest.views import CaseView, Table
 
 DISAGREEMENT_SHARE = 0.2
 """Share of mutual information in the entropy from which members are said to disagree."""
 
+PAST_THE_END = "past the end of what is predicted: see whether the structure ends there"
+IN_A_GAP = "a gap in what is predicted: see whether the structure goes on there"
+NEXT_PLACE = "next place along the structure"
+SURE = "the model is sure here"
 
-def why_scored(table: Table, row: int, strategy: str, classes: Sequence[str], parties: str) -> str:
-    """Return what the model says of the slice, e.g. "the model is unsure about anterior"."""
+
+def why_scored(
+    table: Table, pick: Pick, strategy: str, classes: Sequence[str], parties: str
+) -> str:
+    """Return what decided for the slice, e.g. "the model is unsure about anterior"."""
+    row = pick.row
     about = _about(table, row, classes)
     if strategy == "doubt":
         return f"the discriminator doubts the prediction of {about}"
@@ -25,11 +34,21 @@ def why_scored(table: Table, row: int, strategy: str, classes: Sequence[str], pa
         return "drawn at random"
     if strategy == "random-foreground":
         return "drawn at random from the predicted foreground"
-    if strategy == AUTO and _past_the_end(table, row):
-        return "past the end of what is predicted: see whether the structure ends there"
+    if pick.about is not None:
+        mass = table.values["classes"][row, pick.about]
+        words = "the model is unsure about it" if mass > 0 else SURE
+        return f"the turn of {classes[pick.about]}: {words}"
+    unsure = _who_is_unsure(table, row, strategy, about, parties)
+    if strategy == AUTO:
+        return _off_the_object(table, row) or f"{NEXT_PLACE}: {unsure or SURE}"
+    return unsure or f"{SURE}; little else is left to ask"
+
+
+def _who_is_unsure(table: Table, row: int, strategy: str, about: str, parties: str) -> str:
+    """Return in words who is unsure or at odds about a slice, "" where nobody is."""
     mass = table.values["uncertainty"][row]
     if mass <= 0:
-        return "the model is sure here; little else is left to ask"
+        return ""
     share = table.values["mutual"][row] / mass
     if share >= DISAGREEMENT_SHARE or strategy == "disagreement":
         return f"{parties} disagree about {about}"
@@ -72,11 +91,17 @@ def how_far(case: CaseView, plane: Plane, index: int, taken: Iterable[int]) -> s
     return "nothing is labelled in this case yet"
 
 
-def _past_the_end(table: Table, row: int) -> bool:
-    """Tell whether nothing is predicted on a slice, but something is beside it."""
+def _off_the_object(table: Table, row: int) -> str:
+    """Return where a slice lies on which nothing is predicted, though on others of its stack.
+
+    "" where something is predicted on it, or on none.
+    """
     stack = (table.case == table.case[row]) & (table.axis == table.axis[row])
     foreground = table.values["foreground"]
-    return bool(foreground[row] == 0 and foreground[stack].any())
+    inside = table.index[stack & (foreground > 0)]
+    if foreground[row] > 0 or not inside.size:
+        return ""
+    return IN_A_GAP if inside.min() < table.index[row] < inside.max() else PAST_THE_END
 
 
 def _about(table: Table, row: int, classes: Sequence[str]) -> str:

@@ -71,6 +71,14 @@ def foreground(table: Table, rng: np.random.Generator, _round: int) -> Scores:
     return noisy(table.values["foreground"][None], rng, 1.0)
 
 
+def class_turns(table: Table, number: int) -> tuple[int | None, ...]:
+    """Return for each row of `class_stratified` the column of its class, None for all of them."""
+    held = np.flatnonzero(table.values["classes"].any(axis=0))
+    classes = np.roll(held, -max(number - 1, 0)).tolist()
+    places = range(3 * len(classes))
+    return tuple(None if i % 3 == 2 else classes[(i - i // 3) % len(classes)] for i in places)
+
+
 def class_stratified(table: Table, rng: np.random.Generator, number: int) -> Scores:
     """Two picks in three by one class's uncertainty in turn, the third by all; with noise.
 
@@ -79,16 +87,13 @@ def class_stratified(table: Table, rng: np.random.Generator, number: int) -> Sco
     carries Gumbel noise of scale ``1 / beta``, with beta from 1 in the first round to 100 in the
     sixth. Classes that no prediction holds take no turns.
     """
-    masses = table.values["classes"]
-    masses = np.roll(masses[:, masses.any(axis=0)], -max(number - 1, 0), axis=1)
-    means = masses.T / (table.values["band"] + BAND_PRIOR)
+    turns = class_turns(table, number)
+    classes = list(dict.fromkeys(turn for turn in turns if turn is not None))
+    means = table.values["classes"][:, classes].T / (table.values["band"] + BAND_PRIOR)
     beta = float(100.0 ** progress(number))
     plain = noisy(uncertainty(table, rng, number), rng, beta)[0]
-    if not len(means):
-        return np.asarray(plain[None])
-    noised = noisy(means, rng, beta)
-    turns = range(3 * len(means))
-    return np.stack([plain if i % 3 == 2 else noised[(i - i // 3) % len(means)] for i in turns])
+    noised = dict(zip(classes, noisy(means, rng, beta), strict=True))
+    return np.stack([plain if turn is None else noised[turn] for turn in turns or (None,)])
 
 
 def noisy(scores: Scores, rng: np.random.Generator, beta: float) -> Scores:

@@ -145,14 +145,15 @@ def _told(
     parties: str,
 ) -> list[Suggestion]:
     found: list[Suggestion] = []
-    for row, score, seconds in picks:
+    for each in picks:
+        row, score = each.row, each.score
         case = cases[table.case[row]]
         plane, index = Plane.of_axis(int(table.axis[row])), int(table.index[row])
         taken = [s.slice for s in found if (s.case, s.plane) == (case.name, plane)]
-        why = why_scored(table, row, strategy.base, classes, parties)
+        why = why_scored(table, each, strategy.base, classes, parties)
         reason = f"{why}; {how_far(case, plane, index, taken)}"
         if strategy.per_second:
-            reason += f"; {how_long(seconds, score)}"
+            reason += f"; {how_long(each.seconds, score)}"
         top, bottom, left, right = (int(end) for end in table.boxes[row])
         found.append(
             Suggestion(

@@ -26,6 +26,11 @@ def never(_round: int) -> float:
     return 0.0
 
 
+def nobody(_table: Table, _round: int) -> tuple[int | None, ...]:
+    """Let no class have a turn."""
+    return ()
+
+
 def alone(_round: int) -> float:
     """Let only novelty count."""
     return 1.0
@@ -49,6 +54,9 @@ class Strategy:
         See `scores.Score`. None where slices are spread without a model.
     spread : bool
         Whether similar slices and the same case are penalised.
+    turns : callable
+        ``(table, round) ->`` for each row of the score the class that it is about, None where it
+        is about all; empty where that holds for every row.
     novelty : callable
         ``round -> [0, 1]``: the share of the distance to what is labelled or chosen.
     planes : callable
@@ -63,6 +71,7 @@ class Strategy:
     summary: str
     score: Score | None
     spread: bool = True
+    turns: Callable[[Table, int], tuple[int | None, ...]] = nobody
     novelty: Callable[[int], float] = never
     planes: Callable[[Table, Sequence[CaseView]], Factors] = habit
     per_second: bool = False
@@ -107,6 +116,7 @@ _ALL = (
         "class-stratified",
         "uncertainty of each class in turn, with noise that fades (ClaSP-PE)",
         scores.class_stratified,
+        turns=scores.class_turns,
     ),
     Strategy(EQUAL, "equally spaced slices", None),
     Strategy("random", "any slice", scores.uniform, spread=False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sslseg.core.volume import CaseRecord
@@ -26,9 +26,13 @@ class Costs:
     minutes : float or None
         How long the run lasts; None where it counts steps, whose validations then never depend on
         how fast the computer is.
+    only : collection of str or None
+        Names of the held-out slices to measure whatever they take, since another run measured
+        them too; None where `minutes` decide.
     """
 
     minutes: float | None
+    only: Collection[str] | None = None
     _most_windows: float = field(init=False, default=math.inf)
     _previews: dict[tuple[str, type[Predictor]], float] = field(init=False, default_factory=dict)
 
@@ -50,4 +54,6 @@ class Costs:
 
     def measured(self, predictor: Predictor, slices: Sequence[HeldOutSlice]) -> list[HeldOutSlice]:
         """Return the slices that a validation measures: the same ones all along a run."""
+        if self.only is not None:
+            return [held for held in slices if held.name in self.only]
         return measured(slices, predictor, self._most_windows)

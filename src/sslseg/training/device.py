@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import device as torch_device
@@ -12,6 +12,7 @@ from torch import dtype as torch_dtype
 from sslseg.core.config import DeviceChoice
 from sslseg.core.errors import SslsegError
 from sslseg.core.words import counted
+from sslseg.methods.shared import Precision
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,12 @@ class Device:
     def is_cpu(self) -> bool:
         """Whether tensors live on the CPU."""
         return self.torch.type == "cpu"
+
+    def with_precision(self, wanted: Precision) -> Device:
+        """Return it with the type that is wanted; auto takes the mixed one where it gains."""
+        if wanted == "auto":
+            return self
+        return replace(self, amp=None if wanted == "single" else self.amp or torch.bfloat16)
 
 
 def choose(choice: DeviceChoice) -> Device:

@@ -10,7 +10,7 @@ from sslseg.core.prediction import CriticHealth
 from sslseg.data.sampling import Sampler
 from sslseg.inference.predictor import Predictor
 from sslseg.networks.factory import memory_format
-from sslseg.networks.record import Record
+from sslseg.networks.record import LOSES, WINS, Record
 
 PATIENCE, SHARE, LEAST = 500, 0.1, 50
 """Steps in a row, or their share of a short run, after which a critic out of bounds is told; at
@@ -49,6 +49,9 @@ def told(
 ) -> CriticHealth:
     """Return `health` with the figures of training, and a sentence for each that is bad.
 
+    The figures are of the method's own critic, of several the one that fares worst, and of the
+    riding one where there is none. Where they are not of the one that gives the AUC, it is named.
+
     Parameters
     ----------
     health : CriticHealth
@@ -56,8 +59,8 @@ def told(
     records : mapping
         Of every critic, at least one.
     judge : str
-        Name of the pixel critic. Most voxels are predicted right, and no critic can tell those:
-        only its AUC says whether it knows anything.
+        Name of the pixel critic, which gives confidence and AUC. Most voxels are predicted right,
+        and no critic can tell those: only its AUC says whether it knows anything.
     steps : float
         How many the whole run will take.
     spread : float or None
@@ -65,8 +68,9 @@ def told(
     widest : float
         The greatest before.
     """
-    record = next((r for name, r in records.items() if name != "critic"), None)
-    record = records["critic"] if record is None else record
+    own = {name: record for name, record in records.items() if name != "critic"} or records
+    name, record = max(own.items(), key=lambda each: _unbalance(each[1]))
+    named = [] if name == judge else [_fares(name, record, len(own))]
     bad = _out_of_bounds(records, judge, max(LEAST, min(PATIENCE, SHARE * steps)))
     if spread is not None and spread < COLLAPSED * widest:
         bad.append(
@@ -75,13 +79,24 @@ def told(
         )
     return health.model_copy(
         update={
-            "words": " ".join((health.words, *bad)),
+            "words": " ".join((health.words, *named, *bad)),
             "loss": round(float(record.loss), 4),
             "accuracy_real": round(float(record.real), 4),
             "accuracy_fake": round(float(record.fake), 4),
             "diversity": None if spread is None else round(spread, 4),
         }
     )
+
+
+def _unbalance(record: Record) -> float:
+    """Return how far a critic's loss is from the middle of its bounds: the worst leaves them."""
+    return abs(float(record.loss) - (WINS + LOSES) / 2)
+
+
+def _fares(name: str, record: Record, rivals: int) -> str:
+    pushes = f"{name} pushes" if rivals == 1 else f"Of {rivals} that push, {name} fares worst"
+    told = f"it tells {float(record.real):.0%} of real and {float(record.fake):.0%} of predicted"
+    return f"{pushes}: {told}."
 
 
 def _out_of_bounds(records: Mapping[str, Record], judge: str, patience: float) -> list[str]:

@@ -17,7 +17,7 @@ from sslseg.methods.base import MethodParams
 from sslseg.methods.parameters import fill
 from sslseg.methods.shared import CriticParams, TrainingParams
 from sslseg.storage import checkpoints
-from sslseg.storage.runs import runs, serving
+from sslseg.storage.runs import serving
 from sslseg.training.device import Device
 from sslseg.training.planner import Plan
 from sslseg.training.relay import Relay
@@ -143,7 +143,7 @@ def load_facts_and_tensors(project: Path) -> tuple[ModelFacts, dict[str, torch.T
     problem: SslsegError | None = None
     for folder in serving(project):
         try:
-            found = _read(folder)
+            found = read(folder)
         except SslsegError as error:
             problem = problem or error
             continue
@@ -154,7 +154,14 @@ def load_facts_and_tensors(project: Path) -> tuple[ModelFacts, dict[str, torch.T
     return None
 
 
-def _read(folder: Path) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
+def read(folder: Path) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
+    """Return the newest checkpoint in a folder that verifies; None where there is none.
+
+    Raises
+    ------
+    SslsegError
+        When there are some, but every one is damaged.
+    """
     found = checkpoints.latest(folder)
     if found is None:
         return None
@@ -192,43 +199,3 @@ def load(project: Path, device: Device) -> tuple[Trainer, ModelFacts]:
     trainer.load_weights(tensors)
     trainer.step_count = facts.step
     return trainer, facts
-
-
-def to_go_on_from(
-    project: Path, method: str, plan: Plan
-) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
-    """Return the newest weights of this method and shape, if there are any.
-
-    Of a network of slices also the plane must be the same: another one shows another image.
-    A baseline trained in between does not break the line of a method.
-    """
-    for run in runs(project):
-        facts = checkpoints.latest_facts(run)
-        if facts is None or facts.get("method") != method or facts.get("format") != FORMAT:
-            continue
-        found = _untaught(run)
-        if found is None:
-            continue
-        theirs = found[0].plan
-        if (theirs.network, theirs.axis) == (plan.network, plan.axis):
-            return found
-    return None
-
-
-def _untaught(run: Path) -> tuple[ModelFacts, dict[str, torch.Tensor]] | None:
-    """Return the newest model of a run that never saw its held-out slices, if one is left.
-
-    Where keeping it failed, no slice joined: then the run's own checkpoint is such a model.
-    """
-    problem: SslsegError | None = None
-    for folder in (honest(run), run):
-        try:
-            found = _read(folder)
-        except SslsegError as error:
-            problem = problem or error
-            continue
-        if found is not None and not found[0].saw_held_out:
-            return found
-    if problem is not None:
-        raise problem
-    return None

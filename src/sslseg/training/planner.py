@@ -9,6 +9,7 @@ from statistics import median
 
 from pydantic import BaseModel, ConfigDict
 
+from sslseg.core.errors import SslsegError
 from sslseg.core.geometry import Plane, first_plane, is_strip
 from sslseg.core.volume import CaseRecord
 from sslseg.data.preprocessing import Spacing, grid_shape
@@ -17,6 +18,17 @@ from sslseg.data.sampling import PatchPlan
 from sslseg.methods.shared import TrainingParams
 from sslseg.networks.factory import NetworkSpec
 from sslseg.training.device import Device
+from sslseg.training.planner_sizes import (
+    SHIFTS,
+    batch,
+    bounded,
+    check_memory,
+    choose_shifts,
+    kept,
+    make_network,
+    room,
+    rounded,
+)
 
 ANISOTROPIC = 2.5
 """Ratio of voxel sizes from which slices are thick and 3-D convolutions waste them."""
@@ -24,19 +36,21 @@ ANISOTROPIC = 2.5
 SAME_SPACING = 0.15
 """Relative difference below which a case keeps its own grid."""
 
-PIXELS_CPU, PIXELS_GPU = 192 * 192, 384 * 384
-VOXELS_CPU, VOXELS_GPU = 64 * 64 * 64, 128 * 128 * 128
-MANY_LOOKS_CPU, MANY_LOOKS_GPU = 500_000, 16_000_000
-"""Voxels of the largest volume up to which a prediction is the mean of four views."""
+FARTHEST = 4
+"""Times finer or coarser than the volumes to which they may be resampled on request."""
 
-ENOUGH_ALONE = 16**3
-"""Voxels from which one item alone gives batch norm something to average."""
+LOOKS, CALMEST = 700.0, 0.1
+"""A run that looks at each slice more often than this has its learning rate lowered in
+proportion: with few slices and much time the full rate overfits."""
 
 MINUTES_CPU, MINUTES_GPU = 4.0, 2.0
 
 BOXES_TAKE_MINUTES = 3.0
 """A shorter run on a CPU learns from slices of one plane even where several are labelled, or whole
 volumes: a network of boxes would take a third of the steps or fewer."""
+
+WITHOUT_LABELS = 5
+"""So many of a plan's first words hold for learning from images alone too."""
 
 
 class Plan(BaseModel):
@@ -93,6 +107,7 @@ def make_plan(
     params: TrainingParams,
     crowd: int = 1,
     minutes: float | None = None,
+    before: Plan | None = None,
 ) -> Plan:
     """Choose network, grid, patch, batch and width.
 
@@ -112,34 +127,31 @@ def make_plan(
         By what the batch is divided, as `Method.crowd`.
     minutes : float or None
         How long the run lasts; None where it counts steps.
+    before : Plan or None
+        Of the run to go on from; its network is kept where it still fits.
+
+    Raises
+    ------
+    SslsegError
+        When the user fixed a voxel size far from the volumes', or a patch too large for the device.
     """
-    spacing, spacing_words = choose_spacing(cases)
+    spacing, spacing_words = choose_spacing(cases, params.spacing)
     patience = minutes if device.is_cpu and minutes is not None else math.inf
     axis, axis_words = choose_axis(cases, covered, params, patience)
     shapes = [grid_shape(case, spacing) for case in cases]
     # The median, as nnU-Net has it: with the largest, most volumes would be padded far.
-    sides = [math.ceil(median(shape[a] for shape in shapes)) for a in range(3) if a != axis]
-    if axis is None:
-        budget = VOXELS_CPU if device.is_cpu else VOXELS_GPU
-    else:
-        budget = PIXELS_CPU if device.is_cpu else PIXELS_GPU
+    usual = [math.ceil(median(shape[a] for shape in shapes)) for a in range(3) if a != axis]
+    sides = bounded(usual, device, params.patch)
     context = 1 if axis is None else _odd(min(params.context, min(s[axis] for s in shapes)))
-    network = _network(sides, budget, context, classes, device, params)
-    if axis is None:
-        network = network.model_copy(update={"coarse": coarse_axis(cases)})
-    patch = _patch(sides, budget, network.divisor)
-    labelled = params.batch or _shared(_batch(patch, device), crowd, patch)
-    shifts = _shifts(max(math.prod(shape) for shape in shapes), patch, device)
-    islands = params.islands == "keep" or (params.islands == "auto" and covered.islands)
-    words = (
-        axis_words,
-        spacing_words,
-        f"Patches of {' x '.join(map(str, patch))} voxels, {labelled} labelled and {labelled} "
-        f"unlabelled in a batch; {network.channels[0]} to {network.channels[-1]} features.",
-        "Mixed precision." if device.amp is not None else "Single precision.",
-        *_prediction_words(shifts, islands),
-    )
-    return Plan(
+    coarse = coarse_axis(cases) if axis is None else None
+    anew = make_network(sides, context, classes, device, params, coarse)
+    network = kept(before.network if before and before.axis == axis else None, anew)
+    most = math.inf if params.patch else room(len(usual), device)
+    patch = rounded(sides, network.divisor, most)
+    labelled = params.batch or batch(patch, device, crowd)
+    check_memory(patch, labelled, device, params.patch)
+    largest = max(math.prod(shape) for shape in shapes)
+    plan = Plan(
         network=network,
         spacing=spacing,
         axis=axis,
@@ -149,26 +161,78 @@ def make_plan(
         unlabelled=labelled,
         learning_rate=params.learning_rate,
         weight_decay=params.weight_decay,
-        shifts=shifts,
-        islands=islands,
-        words=words,
+        shifts=choose_shifts(largest, patch, device, params.looks),
+        islands=params.islands == "keep" or (params.islands == "auto" and covered.islands),
+        words=(axis_words, spacing_words, _network_words(network, params, network != anew)),
     )
+    return plan.model_copy(update={"words": (*plan.words, *_words(plan, device, params))})
 
 
-def _prediction_words(shifts: Sequence[int], islands: bool) -> tuple[str, str]:
-    views = f"Predictions are the mean of {len(shifts)} slightly moved views."
-    erased = "Small islands of a prediction are erased; all labelled slices show one piece."
+def _network_words(network: NetworkSpec, params: TrainingParams, old: bool) -> str:
+    read = "" if network.dims == 3 else f"{_slice_words(network.in_channels, params)}, by "
     return (
-        views if len(shifts) > 1 else "Predictions look once, since volumes are large.",
-        "Small islands of a prediction stay." if islands else erased,
+        f"{read}{len(network.channels)} levels of {network.channels[0]} to {network.channels[-1]} "
+        f"features{_asked(params.width > 0)}; the deepest has a cell for {_by(network.divisor)} "
+        f"voxels{', as in the run before' if old else ''}."
     )
 
 
-def _shifts(voxels: int, patch: Sequence[int], device: Device) -> tuple[int, ...]:
-    """Return by how much each window is moved: more looks where a volume costs little."""
-    room = MANY_LOOKS_CPU if device.is_cpu else MANY_LOOKS_GPU
-    looks = (0, 2, 3, 5) if voxels <= room else (0, 3) if voxels <= 8 * room else (0,)
-    return tuple(shift for shift in looks if shift < min(patch))
+def _slice_words(count: int, params: TrainingParams) -> str:
+    if count == 1:
+        return "Slices are read one by one"
+    fewer = " (an odd number that all volumes have)" if count != params.context else ""
+    return f"{count} slices are read at once{fewer}"
+
+
+def _words(plan: Plan, device: Device, params: TrainingParams) -> tuple[str, ...]:
+    mixed = device.with_precision(params.precision).amp is not None
+    return (
+        f"{'Mixed' if mixed else 'Single'} precision{_asked(params.precision != 'auto')}.",
+        f"Learning rate {plan.learning_rate:g}, falling to 0, and lower in a run that looks at "
+        f"each slice over {LOOKS:g} times; weight decay {plan.weight_decay:g}.",
+        f"Patches of {_by(plan.patch)} voxels{_patch_reason(plan, params)}, {plan.labelled} "
+        f"labelled and {plan.unlabelled} unlabelled in a batch{_asked(params.batch > 0)}.",
+        _look_words(plan, params),
+        _island_words(plan, params),
+    )
+
+
+def _by(sides: Sequence[int]) -> str:
+    return " x ".join(map(str, sides))
+
+
+def _asked(asked: bool) -> str:
+    return ", as asked" if asked else ""
+
+
+def _patch_reason(plan: Plan, params: TrainingParams) -> str:
+    """Return what became of the side that was asked for, if one was."""
+    longest = max(plan.patch)
+    if params.patch in (0, longest):
+        return _asked(params.patch > 0)
+    if longest > params.patch:
+        return f" ({params.patch} asked, rounded up to what the levels can halve)"
+    return f" ({params.patch} asked, but volumes are smaller)"
+
+
+def _look_words(plan: Plan, params: TrainingParams) -> str:
+    looks = len(plan.shifts)
+    if looks > 1:
+        asked = _asked(params.looks == looks)
+        return f"Predictions are the mean of {looks} slightly moved looks{asked}."
+    if params.looks == 1:
+        return "Predictions look once, as asked."
+    thin = min(plan.patch) <= SHIFTS[1][1]
+    return f"Predictions look once, since {'patches are thin' if thin else 'volumes are large'}."
+
+
+def _island_words(plan: Plan, params: TrainingParams) -> str:
+    if plan.islands:
+        return f"Small islands of a prediction stay{_asked(params.islands == 'keep')}."
+    erased = "Small islands of a prediction are erased"
+    if params.islands == "erase":
+        return f"{erased}, as asked."
+    return f"{erased}; all labelled slices show one piece."
 
 
 def default_minutes(device: Device) -> float:
@@ -176,22 +240,49 @@ def default_minutes(device: Device) -> float:
     return MINUTES_CPU if device.is_cpu else MINUTES_GPU
 
 
-def choose_spacing(cases: Sequence[CaseRecord]) -> tuple[Spacing, str]:
+def choose_spacing(cases: Sequence[CaseRecord], asked: str = "auto") -> tuple[Spacing, str]:
     """Return the median voxel size along each axis where cases differ, None where they agree.
 
     The coarse axis of thick slices always keeps each case's own slices: resampling it would
-    invent or drop annotated slices.
+    invent or drop annotated slices. `asked` is "auto", "own" or a voxel size in mm.
+
+    Raises
+    ------
+    SslsegError
+        When that size is far from the volumes'.
     """
+    if asked == "own":
+        return (None, None, None), "Every volume keeps its own voxels, as asked."
     medians = [median(case.geometry.spacing[axis] for case in cases) for axis in range(3)]
+    thick = [middle > ANISOTROPIC * min(medians) for middle in medians]
+    if asked != "auto":
+        return _asked_spacing(medians, thick, float(asked))
     chosen: list[float | None] = []
     for axis, middle in enumerate(medians):
         spread = max(abs(case.geometry.spacing[axis] / middle - 1) for case in cases)
-        thick = middle > ANISOTROPIC * min(medians)
-        chosen.append(None if thick or spread <= SAME_SPACING else round(middle, 4))
+        chosen.append(None if thick[axis] or spread <= SAME_SPACING else round(middle, 4))
     if chosen == [None, None, None]:
         return (None, None, None), "Every volume keeps its own voxels."
     found = (chosen[0], chosen[1], chosen[2])
     return found, f"Voxels are made alike, to {_along_axes(found)}, since volumes differ there."
+
+
+def _asked_spacing(
+    medians: Sequence[float], thick: Sequence[bool], size: float
+) -> tuple[Spacing, str]:
+    """Return `size` along every axis but that of thick slices."""
+    own = [middle for middle, far in zip(medians, thick, strict=True) if not far]
+    finest, coarsest = max(own) / FARTHEST, min(own) * FARTHEST
+    if not finest <= size <= coarsest:
+        raise SslsegError(
+            f"spacing={size:g}",
+            f"{finest:.2g} to {coarsest:.2g} mm, since voxels are {min(own):.2g} mm or more",
+            "Change the value and train again.",
+        )
+    chosen = [None if far else size for far in thick]
+    stay = "; thick slices stay as they are" if any(thick) else ""
+    found = (chosen[0], chosen[1], chosen[2])
+    return found, f"Voxels are made alike, to {_along_axes(found)}, as asked{stay}."
 
 
 def _along_axes(spacing: Spacing) -> str:
@@ -245,7 +336,8 @@ def _by_labels(used: Plane, covered: Coverage, patience: float) -> tuple[int | N
     else:
         return used.axis, f"2.5-D network on {used} slices, since most labels lie in that plane."
     if patience >= BOXES_TAKE_MINUTES:
-        return None, f"3-D network, since {labelled} are labelled."
+        enough = "" if patience == math.inf else f" and {patience:g} minutes are enough for it"
+        return None, f"3-D network, since {labelled} are labelled{enough}."
     why = f"a 3-D one for {labelled} needs {BOXES_TAKE_MINUTES:g} minutes here"
     return used.axis, f"2.5-D network on {used} slices, since {why}."
 
@@ -270,64 +362,3 @@ def coarse_axis(cases: Sequence[CaseRecord]) -> int | None:
 
 def _odd(count: int) -> int:
     return max(1, count if count % 2 else count - 1)
-
-
-def _network(
-    sides: Sequence[int],
-    budget: int,
-    context: int,
-    classes: int,
-    device: Device,
-    params: TrainingParams,
-) -> NetworkSpec:
-    """Halve each axis while its patch side stays at 5 or more, at most four times."""
-    dims = len(sides)
-    bounded = _bounded(sides, budget)
-    strides: list[tuple[int, ...]] = []
-    left = [float(side) for side in bounded]
-    while len(strides) < 4 and max(left) >= 10:
-        stride = tuple(2 if side >= 10 else 1 for side in left)
-        left = [math.ceil(side / step) for side, step in zip(left, stride, strict=True)]
-        strides.append(stride)
-    strides = strides or [(1,) * dims]
-    width = params.width or (32 if device.is_cpu or dims == 3 else 48)
-    channels = tuple(min(width * 2**level, 320) for level in range(len(strides) + 1))
-    return NetworkSpec(
-        dims=dims,
-        in_channels=context,
-        classes=classes,
-        channels=channels,
-        strides=tuple(strides),
-        dropout=params.dropout,
-    )
-
-
-def _bounded(sides: Sequence[int], budget: int) -> list[int]:
-    """Shrink the longest sides until the patch holds at most `budget` voxels."""
-    cut = list(sides)
-    while math.prod(cut) > budget:
-        cut[cut.index(max(cut))] -= 1
-    return cut
-
-
-def _patch(sides: Sequence[int], budget: int, divisor: Sequence[int]) -> tuple[int, ...]:
-    """Round the bounded sides up to the network's divisor."""
-    return tuple(
-        math.ceil(side / step) * step
-        for side, step in zip(_bounded(sides, budget), divisor, strict=True)
-    )
-
-
-def _shared(items: int, crowd: int, patch: Sequence[int]) -> int:
-    """Return the items left to several networks; small patches need two for batch norm."""
-    return max(1 if math.prod(patch) >= ENOUGH_ALONE else 2, items // crowd)
-
-
-def _batch(patch: Sequence[int], device: Device) -> int:
-    """Return the labelled items of a batch: about 40,000 voxels on a CPU, more on a GPU."""
-    voxels = math.prod(patch)
-    if len(patch) == 3:
-        room = 2 * VOXELS_CPU if device.is_cpu else min(4 * VOXELS_GPU, device.memory // 3000)
-        return int(min(8, max(2, room // (2 * voxels))))
-    room = 16 * 48 * 48 if device.is_cpu else min(32 * 256 * 256, device.memory // 6000)
-    return int(min(32, max(4, room // voxels)))

@@ -25,7 +25,7 @@ from sslseg.training.device import Device, choose
 from sslseg.training.embeddings import embeddings, write
 from sslseg.training.loop import Job
 from sslseg.training.model import sort_settings
-from sslseg.training.planner import Plan, make_plan
+from sslseg.training.planner import WITHOUT_LABELS, Plan, make_plan
 from sslseg.training.round import new_run, schedule_of
 from sslseg.training.trainer import Trainer
 
@@ -34,8 +34,8 @@ from sslseg.training.trainer import Trainer
 class PretrainingRound:
     """Everything one pre-training of a project needs; `job` hands it to the loop.
 
-    The plan is made as for a training with the same settings, from the annotations that there
-    are (none: those of `first_plane`), so that its encoder fits the later network.
+    The plan is made as for a training of the same settings and length, from the annotations that
+    there are (none: those of `first_plane`), so that its encoder fits the later network.
 
     Parameters
     ----------
@@ -75,9 +75,10 @@ class PretrainingRound:
                 "no images", "at least one case", "Add volumes, then learn from them."
             )
         self.device = choose(self.request.device)
-        classes = len(self.store.classes) + 1
+        classes, covered = len(self.store.classes) + 1, coverage(self.store)
+        minutes = schedule_of(self.request, self.device)[0].minutes
         self.plan = _unlabelled(
-            make_plan(cases, coverage(self.store), classes, self.device, training)
+            make_plan(cases, covered, classes, self.device, training, minutes=minutes)
         )
         nobody = CriticParams.model_validate({"critic": False})
         self.pretext = chosen(params, nobody)
@@ -149,5 +150,6 @@ class PretrainingRound:
 def _unlabelled(plan: Plan) -> Plan:
     """Return the plan with all items of a batch drawn from anywhere."""
     both = plan.labelled + plan.unlabelled
-    words = (*plan.words[:2], f"Batches of {both} patches of {' x '.join(map(str, plan.patch))}.")
+    batches = f"Batches of {both} patches of {' x '.join(map(str, plan.patch))} voxels."
+    words = (*plan.words[:WITHOUT_LABELS], batches)
     return plan.model_copy(update={"labelled": 0, "unlabelled": both, "words": words})

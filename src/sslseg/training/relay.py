@@ -208,7 +208,8 @@ def relayed(
         return _told(plan, "No second network: this one reads boxes already.")
     if coarse_axis(cases) is not None:
         return _told(plan, "No second network: slices are thick.")
-    boxed = params.model_copy(update={"dimensions": "3d", "plane": "auto", "batch": 0})
+    ours = {"dimensions": "3d", "plane": "auto", "batch": 0, "patch": 0}
+    boxed = params.model_copy(update=ours)
     whole = Coverage(planes=Counter(), dense=True)
     boxes = make_plan(cases, whole, plan.network.classes, device, boxed)
     if not _holds(boxes.patch, cases, plan):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +33,7 @@ from sslseg.methods.base import Method, MethodParams
 from sslseg.methods.shared import TrainingParams
 from sslseg.storage.arrays import make_folder, write_atomic
 from sslseg.storage.store import ProjectStore
-from sslseg.training import model, pretrained
+from sslseg.training import lineage, model, pretrained
 from sslseg.training.costs import Costs
 from sslseg.training.device import Device, choose
 from sslseg.training.loop import Job, Schedule
@@ -43,11 +43,12 @@ from sslseg.training.trainer import Trainer
 from sslseg.training.validation import slice_dice
 from sslseg.training.watch import CriticWatch
 
-NOTHING_BEFORE = "Starts anew: no earlier run of this method and shape."
+NOTHING_BEFORE = "Starts anew: no earlier run of this method."
 UNTIL_THEY_JOIN = "for the first {share:.0%} of the run to measure Dice on, then to learn from."
 NOTHING_HELD_OUT = (
     "No slice is held out yet, so no Dice is measured; from the fourth labelled slice on some are."
 )
+COMPARED = "Labels made meanwhile wait for the next training: both models learn from the same ones."
 UNFIT = "What was pre-trained does not fit this network, so it is not used."
 
 Preview = Callable[[Trainer, model.ModelFacts], PredictionReady | None]
@@ -69,6 +70,9 @@ class Round:
         Predicts and saves the case on the screen; returns None when there is none.
     baseline : bool
         Whether the model is only there to be compared with.
+    only : collection of str or None
+        Names of the held-out slices to measure, as `measured` of the run to compare with; None
+        where what they cost decides.
 
     Raises
     ------
@@ -81,6 +85,7 @@ class Round:
     control: Control
     preview: Preview
     baseline: bool = False
+    only: Collection[str] | None = None
     run: str = field(init=False)
     classes: tuple[str, ...] = field(init=False)
     method: str = field(init=False)
@@ -89,8 +94,10 @@ class Round:
     trainer: Trainer = field(init=False)
     watch: CriticWatch = field(init=False)
     before: str | None = field(init=False, default=None)
+    measured: tuple[str, ...] = field(init=False, default=())
     _data: ProjectData | None = field(init=False, default=None)
     _joined: bool = field(init=False, default=False)
+    _line: lineage.Line = field(init=False, default=lineage.Line())
     _pretrained: str = field(init=False, default="")
     _target_cases: set[str] | None = field(init=False, default=None)
     _annotated: int = field(init=False, default=0)
@@ -137,9 +144,9 @@ class Round:
             words = (*words, f"{counted(held, 'slice')} held out: {until}")
         elif self.trainer.training.validation:
             words = (*words, NOTHING_HELD_OUT)
-        words = (*words, *self._beginning())
+        words = (*words, *([COMPARED] if self.request.baseline else ()), *self._beginning())
         schedule, length = schedule_of(self.request, self.device)
-        self._costs = Costs(schedule.minutes)
+        self._costs = Costs(schedule.minutes, self.only)
         return Job(
             trainer=self.trainer,
             schedule=schedule,
@@ -151,6 +158,7 @@ class Round:
                 steps=schedule.steps,
                 minutes=schedule.minutes,
                 baseline=self.baseline,
+                notice="" if self.baseline else self._line.broken,
             ),
             prepare=self._prepare,
             data=lambda: self,
@@ -172,12 +180,17 @@ class Round:
             plan=self.plan,
             classes=self.classes,
             step=self.trainer.step_count,
-            saw_held_out=self._joined,
+            saw_held_out=self._saw_held_out(),
             baseline=self.baseline,
             pretrained=self._pretrained,
             critic=self.watch.health,
             annotated=self._annotated,
         )
+
+    def _saw_held_out(self) -> bool:
+        """Tell whether the model learnt from held-out slices: they joined, or none was kept."""
+        kept = self.trainer.training.validation
+        return self._joined or (not kept and any(r.validation for r in self.store.slices()))
 
     def _beginning(self) -> tuple[str, ...]:
         """Take over what was learnt before; return in words from what the run begins.
@@ -187,15 +200,19 @@ class Round:
         path, network = self.store.path, self.plan.network
         wanted = self.trainer.training.pretrained
         learnt = pretrained.newest(path, network) if wanted else None
-        before = None if self.request.fresh else model.to_go_on_from(path, self.method, self.plan)
+        if not self.request.fresh:
+            measured = self.trainer.training.validation
+            self._line = lineage.line(path, self.method, self.plan, measured=measured)
+        before = self._line.newest
         if before and (learnt is None or before[0].run > learnt.run):
             self.trainer.load_weights(before[1])
             self.before = before[0].run
             return (f"Goes on from run {self.before}.",)
         if learnt and pretrained.take_over(self.trainer, path, learnt):
             self._pretrained = learnt.run
-            return (f"Starts from the encoder pre-trained by {learnt.words}.",)
-        anew = () if self.request.fresh else (NOTHING_BEFORE,)
+            broken = (self._line.broken,) if self._line.broken else ()
+            return (*broken, f"Starts from the encoder pre-trained by {learnt.words}.")
+        anew = () if self.request.fresh else (self._line.broken or NOTHING_BEFORE,)
         unfit = wanted and pretrained.exists(path)
         return (*anew, UNFIT) if unfit else anew
 
@@ -257,7 +274,7 @@ class Round:
         assert self._data is not None
         try:
             held = self._costs.measured(self.trainer.predictor(), self._data.held_out())
-            return [*self._dice(held), *self._judge(self._data)]
+            return [*self._dice(self._data, held), *self._judge(self._data)]
         except Cancelled:
             return []
 
@@ -273,11 +290,14 @@ class Round:
             return 0.0
         return self._costs.preview(self.trainer.predictor(), case, self.plan.spacing)
 
-    def _dice(self, slices: list[HeldOutSlice]) -> list[Validated | CriticJudged]:
+    def _dice(
+        self, data: ProjectData, slices: list[HeldOutSlice]
+    ) -> list[Validated | CriticJudged]:
         if not slices:
             return self._unmeasured()
         patience = Control() if self.control.stopped else self.control
         found = slice_dice(self.trainer.predictor(), slices, len(self.classes) + 1, patience)
+        self.measured = tuple(held.name for held in slices)
         return [
             Validated(
                 run=self.run,
@@ -286,6 +306,7 @@ class Round:
                 slices=len(slices),
                 dice=dict(zip(self.classes, found.classes, strict=True)),
                 without=found.without,
+                known=data.teaches({held.case.name for held in slices}),
             )
         ]
 

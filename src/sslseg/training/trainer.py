@@ -19,12 +19,12 @@ from sslseg.losses.ramps import poly
 from sslseg.methods.base import Learner, Method, StepOutput, critics, optimised
 from sslseg.methods.shared import CriticParams, TrainingParams
 from sslseg.networks.discriminators import PixelDiscriminator, record_of
-from sslseg.networks.factory import Maker, memory_format
+from sslseg.networks.factory import Maker, flattened, memory_format
 from sslseg.networks.record import Record
 from sslseg.networks.unet import Decoder, Encoder
 from sslseg.training.critic import RidingCritic, slow_down
 from sslseg.training.device import Device
-from sslseg.training.planner import Plan
+from sslseg.training.planner import CALMEST, LOOKS, Plan
 from sslseg.training.tensors import (
     copied,
     load,
@@ -39,10 +39,6 @@ WARM_UP_STEPS, WARM_UP_SHARE = 20, 0.15
 """The learning rate rises over so many steps, or over that share of a run of few steps."""
 
 BAD_STEPS_ALLOWED = 20
-
-LOOKS, CALMEST = 700.0, 0.1
-"""A run that looks at each slice more often than this has its learning rate lowered in
-proportion: with few slices and much time the full rate overfits."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +90,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         """Build everything from the seed."""
+        self.device = self.device.with_precision(self.training.precision)
         torch.manual_seed(step_seed(self.seed, -1))
         layout = memory_format(self.plan.network.dims)
         nets = self.method.build(Maker(self.plan.network))
@@ -368,13 +365,18 @@ class Trainer:
     def load_pretrained(self, tensors: Mapping[str, Tensor]) -> int:
         """Take over what was learnt from images alone; return how many encoders could.
 
-        `tensors` are ``encoder.*``, taken whole or not at all, and perhaps ``decoder.rises.N.*``.
+        `tensors` are ``encoder.*``, taken whole or not at all, and perhaps ``decoder.rises.N.*``;
+        a flat network takes them `flattened`.
         """
+
+        def take(part: nn.Module, prefix: str) -> bool:
+            return load_whole(part, "", flattened(named(prefix, tensors), part))
+
         parts = self._parts()
-        taken = [load_whole(p, "encoder.", tensors) for p in parts if isinstance(p, Encoder)]
+        taken = [take(part, "encoder.") for part in parts if isinstance(part, Encoder)]
         for decoder in (part for part in parts if isinstance(part, Decoder)):
             for level, rise in enumerate(decoder.rises):
-                load_whole(rise, f"decoder.rises.{level}.", tensors)
+                take(rise, f"decoder.rises.{level}.")
         return sum(taken)
 
     def _parts(self) -> list[nn.Module]:

@@ -87,8 +87,7 @@ def windows(predictor: Predictor, slices: Sequence[HeldOutSlice]) -> int:
 
 
 def _lot(held: HeldOutSlice) -> bytes:
-    name = f"{held.case.name}/{held.plane}/{held.index}"
-    return hashlib.sha256(name.encode()).digest()
+    return hashlib.sha256(held.name.encode()).digest()
 
 
 def slice_dice(
