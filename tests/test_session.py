@@ -617,6 +617,20 @@ def test_a_class_that_was_added_starts_anew_and_says_so(session):
     assert not fresh.notice, "it was asked for"
 
 
+def test_volumes_of_a_little_other_size_do_not_make_a_training_forget(session, tmp_path):
+    """Most are of 12 voxels then, which a network made anew would halve where 8 are not."""
+    paint(session.store, "a", [1, 3, 5])
+    run(session)
+    (first,) = runs(session.store.path)
+    larger = [write_image(tmp_path / f"larger{n}.nii.gz", n, (12, 12, 12)) for n in range(6)]
+    list(session.add(larger, Control()))
+    (start,) = of(RunStarted, run(session))
+    assert f"Goes on from run {first.name}." in start.plan
+    assert any(words.endswith("as in the run before.") for words in start.plan)
+    (anew,) = of(RunStarted, run(session, request(fresh=True)))
+    assert not any(words.endswith("as in the run before.") for words in anew.plan)
+
+
 def test_a_run_whose_honest_model_was_never_kept_is_gone_on_from_where_no_slice_joined(session):
     """A disk that was full when held-out slices should join leaves the folder and no model."""
     paint(session.store, "a", [2, 5])

@@ -68,6 +68,15 @@ def line(project: Path, method: str, plan: Plan, *, measured: bool) -> Line:
     return Line(broken=broken)
 
 
+def newest_plan(project: Path, method: str) -> Plan | None:
+    """Return the plan of the newest run of a method, None where it has none that can be read."""
+    for run in runs(project):
+        facts = checkpoints.latest_facts(run)
+        if facts and facts.get("method") == method and facts.get("format") == model.FORMAT:
+            return Plan.model_validate(facts["plan"])
+    return None
+
+
 def unlike(old: Plan, new: Plan) -> str:
     """Return in words why a network of the `old` plan does not fit the `new` one, "" if it does."""
     one, other = old.network, new.network

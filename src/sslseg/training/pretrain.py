@@ -24,7 +24,7 @@ from sslseg.training import pretrained
 from sslseg.training.device import Device, choose
 from sslseg.training.embeddings import embeddings, write
 from sslseg.training.loop import Job
-from sslseg.training.model import sort_settings
+from sslseg.training.model import load_facts, sort_settings
 from sslseg.training.planner import WITHOUT_LABELS, Plan, make_plan
 from sslseg.training.round import new_run, schedule_of
 from sslseg.training.trainer import Trainer
@@ -69,22 +69,28 @@ class PretrainingRound:
         params, training = sort_settings(chosen.name, self.request.settings, models)
         assert isinstance(params, PretextParams)
         assert isinstance(training, TrainingParams)
-        cases = self.store.cases()
-        if not cases:
-            raise SslsegError(
-                "no images", "at least one case", "Add volumes, then learn from them."
-            )
         self.device = choose(self.request.device)
-        classes, covered = len(self.store.classes) + 1, coverage(self.store)
-        minutes = schedule_of(self.request, self.device)[0].minutes
-        self.plan = _unlabelled(
-            make_plan(cases, covered, classes, self.device, training, minutes=minutes)
-        )
+        self.plan = _unlabelled(self._planned(training))
         nobody = CriticParams.model_validate({"critic": False})
         self.pretext = chosen(params, nobody)
         seed = self.request.seed
         self.trainer = Trainer(self.pretext, self.plan, self.device, seed, training, nobody)
         self.run = new_run(pretrained.folder_of(self.store.path), chosen.name)
+
+    def _planned(self, training: TrainingParams) -> Plan:
+        """Return the plan of a training of this length, which keeps the network of the last one."""
+        cases, covered = self.store.cases(), coverage(self.store)
+        if not cases:
+            raise SslsegError(
+                "no images", "at least one case", "Add volumes, then learn from them."
+            )
+        minutes = schedule_of(self.request, self.device)[0].minutes
+        last = load_facts(self.store.path)
+        before = last.plan if last else None
+        classes = len(self.store.classes) + 1
+        return make_plan(
+            cases, covered, classes, self.device, training, minutes=minutes, before=before
+        )
 
     def job(self) -> Job:
         """Return the job for `sslseg.training.loop.train`."""

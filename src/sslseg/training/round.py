@@ -40,6 +40,7 @@ from sslseg.training.loop import Job, Schedule
 from sslseg.training.planner import Plan, default_minutes, make_plan
 from sslseg.training.relay import relayed
 from sslseg.training.trainer import Trainer
+from sslseg.training.unheard import unheard
 from sslseg.training.validation import slice_dice
 from sslseg.training.watch import CriticWatch
 
@@ -132,12 +133,15 @@ class Round:
     ) -> Plan:
         cases, count = self.store.cases(), len(self.classes) + 1
         minutes = schedule_of(self.request, self.device)[0].minutes
-        plan = make_plan(cases, covered, count, self.device, training, chosen.crowd, minutes)
+        fresh = self.request.fresh
+        before = None if fresh else lineage.newest_plan(self.store.path, self.method)
+        crowd = chosen.crowd
+        plan = make_plan(cases, covered, count, self.device, training, crowd, minutes, before)
         return relayed(plan, cases, self.device, training)
 
     def job(self) -> Job:
         """Return the job for `sslseg.training.loop.train`."""
-        words = self.plan.words
+        words = (*self.plan.words, *unheard(self.trainer))
         held = sum(r.validation and r.state is not SliceState.NONE for r in self.store.slices())
         if held and self.trainer.training.validation:
             until = UNTIL_THEY_JOIN.format(share=self.trainer.joins)
