@@ -211,9 +211,10 @@ def page(family: str, found: dict[Arm, Json], minutes: str) -> str:
         f"{minutes}, one seed. The slice",
         f"below is from {SHOWN}, which nobody labelled. From left to right in each picture: "
         "prediction, uncertainty, confidence of the",
-        "discriminator (dark is 0, bright is 1). Dice is that of this one volume: it tells what "
-        "you see, not which method is",
-        "better ([benchmarks](../benchmarks.md)).",
+        "discriminator (dark is 0, bright is 1). Dice is that of the whole volume: what a method "
+        "draws in other slices counts, and is not",
+        "seen here. One volume does not tell which method is better "
+        "([benchmarks](../benchmarks.md)).",
         "",
         "The image, and the truth:",
         "",
