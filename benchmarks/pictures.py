@@ -34,6 +34,7 @@ from sslseg.core.catalogue import methods, pretraining_methods
 from sslseg.core.config import DeviceChoice, MethodInfo, TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.geometry import Plane
+from sslseg.core.words import counted
 from sslseg.data.preprocessing import load_prepared
 from sslseg.data.slabs import slab
 from sslseg.session import Session
@@ -252,6 +253,7 @@ def main() -> None:
             found[arm] = result
             print(f"{arm.family}, {arm.name}: Dice {result['dice']:.3f}", flush=True)
     length = f"{args.steps} steps" if args.steps else f"{args.minutes:g} minutes"
+    length += f" on {counted(args.threads, 'thread')}"
     PAGES.mkdir(parents=True, exist_ok=True)
     for family in sorted({arm.family for arm in found} - {"Baseline"}):
         file = PAGES / f"{family.lower().replace(' ', '-')}.md"
