@@ -33,6 +33,7 @@ from sslseg.core.events import (
     Validated,
 )
 from sslseg.core.geometry import Plane
+from sslseg.data.domains import BLIND
 from sslseg.data.project import ProjectData
 from sslseg.session import Session
 from sslseg.storage import arrays
@@ -647,6 +648,22 @@ def test_a_run_whose_honest_model_was_never_kept_is_gone_on_from_where_no_slice_
     (start,) = of(RunStarted, run(session, request(1)))
     assert latest_facts(joined)["saw_held_out"] is True
     assert f"Goes on from run {joined.name}." not in start.plan
+
+
+def test_a_training_of_two_domains_names_them_and_whose_dice_it_measures(session):
+    """Held-out slices of the source tell nothing of the target, for which people adapt."""
+    paint(session.store, "a", [1, 3, 5, 7])
+    session.store.set_domain(("c", "d"), "site B")
+    events = run(session, request(method="minent", steps=5))
+    assert not any(found.source for found in of(Validated, events))
+    events = run(session, request(method="advent", steps=5))
+    (start,) = of(RunStarted, events)
+    target = "target: site B (2 cases, none labelled)."
+    assert f"Source: no domain set (2 cases, 1 labelled); {target}" in start.plan
+    assert BLIND in start.plan
+    found = of(Validated, events)
+    assert found
+    assert all(one.source for one in found)
 
 
 # ---- the supervised baseline ----

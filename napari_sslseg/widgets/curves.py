@@ -31,6 +31,7 @@ IN_KNOWN = (
     "Known volumes: other slices of the same volumes teach. Volumes that the model never saw may\n"
     "come out worse."
 )
+OF_SOURCE = "Source only: none of these slices is of the target, of which the figure tells nothing."
 PLUS_MINUS = (
     "± is the standard error: over cases where there are three or more, else over slices.\n"
     "With fewer than four slices it says little."
@@ -200,8 +201,8 @@ class CurvesWidget(QWidget):
                 f"{name}: {'n/a' if value is None else f'{value:.3f}'}"
                 for name, value in event.dice.items()
             )
-            known = (IN_KNOWN,) if event.known else ()
-            tip = "\n".join((HELD_OUT, *known, PLUS_MINUS, *scores))
+            notes = [OF_SOURCE] * event.source + [IN_KNOWN] * event.known
+            tip = "\n".join((HELD_OUT, *notes, PLUS_MINUS, *scores))
         self._dice_label.setText(small(words, DICE))
         self._dice_label.setToolTip(tip)
 

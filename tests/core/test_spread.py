@@ -51,6 +51,15 @@ def test_a_comparison_pairs_the_slices():
     assert "Gain: 0.10 ± 0.00 (only n = 2)." in found.words
 
 
+def test_a_dice_of_the_source_says_that_it_tells_nothing_of_the_target():
+    ours = measured(0.8, (0.7, 0.9)).model_copy(update={"source": True, "known": True})
+    assert ours.words == "Dice 0.80 ± 0.10 (only n = 2, source only, known volumes)"
+    found = Compared(method="advent", measured=ours, baseline=measured(0.7, (0.6, 0.8)))
+    assert found.words.endswith("they tell nothing of the target.")
+    other = found.model_copy(update={"measured": measured(0.8, (0.7, 0.9))})
+    assert "target" not in other.words
+
+
 def test_a_comparison_of_different_slices_has_no_error():
     found = Compared(
         method="m", measured=measured(0.8, (0.7, 0.9)), baseline=measured(0.7, (0.7,) * 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sslseg.core.errors import SslsegError
-from sslseg.data.domains import target_cases
+from sslseg.data.domains import BLIND, sides, target_cases
 
 CASES = {"a": "A", "b": "A", "c": "B", "d": "B", "e": "C"}
 
@@ -38,3 +38,14 @@ def test_one_domain_is_refused_in_words_that_say_what_to_do(domains, words):
         target_cases(domains, [], "m")
     assert words in str(caught.value)
     assert "in the worklist or with `sslseg domain`" in str(caught.value)
+
+
+def test_source_and_target_are_named_and_what_no_dice_tells():
+    domains = {"a": "", "b": "", "c": "site B"}
+    words = "Source: no domain set (2 cases, 1 labelled); target: site B (1 case, none labelled)."
+    assert sides(domains, {"a"}, {"c"}) == (words, BLIND)
+
+
+def test_a_labelled_target_has_a_dice_of_its_own():
+    (words,) = sides({"a": "A", "b": "B", "c": "B"}, {"a", "b"}, {"b", "c"})
+    assert words == "Source: A (1 case, 1 labelled); target: B (2 cases, 1 labelled)."

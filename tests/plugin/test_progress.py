@@ -9,7 +9,7 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 
 from napari_sslseg.widgets.activity import activity_bar
-from napari_sslseg.widgets.curves import IN_KNOWN, PLUS_MINUS
+from napari_sslseg.widgets.curves import IN_KNOWN, OF_SOURCE, PLUS_MINUS
 from napari_sslseg.widgets.simulate import SimulateDialog
 from sslseg.core.annotation import SliceKey, SliceState
 from sslseg.core.catalogue import DEFAULT_METHOD
@@ -235,6 +235,9 @@ def test_the_held_out_figure_is_never_bare(labelling, qtbot):
     curves.add_validation(event.model_copy(update={"known": True}))
     assert "(n = 4, known volumes)" in label.text()
     assert IN_KNOWN in label.toolTip()
+    assert OF_SOURCE not in label.toolTip()
+    curves.add_validation(event.model_copy(update={"source": True}))
+    assert OF_SOURCE in label.toolTip()
     assert "before small islands are erased" in label.toolTip()
     assert "over cases where there are three or more, else over slices" in PLUS_MINUS
     curves.add_validation(Validated(run="r", step=1, dice={}, mean=None, slices=0))

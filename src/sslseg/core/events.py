@@ -95,13 +95,19 @@ class StepReported(_Message):
     learning_rate: float
 
 
+SOURCE = "source only"
+NOT_OF_TARGET = " These slices are of the source: they tell nothing of the target."
+UNFAIR = " Unequal: only one of them goes on from earlier rounds."
+
+
 class Validated(_Message):
     """Dice on held-out slices: class name to value (None where undefined), and the mean.
 
     `without` holds the mean Dice with each case (or slice) left out in turn, from which the
     standard error follows; empty where nobody measured it. With `slices` 0 there are held-out
     slices, but predicting even one would take too much of the run. `known` tells that other slices
-    of the same volumes teach, so that volumes never seen may come out worse.
+    of the same volumes teach, so that volumes never seen may come out worse; `source` that a target
+    domain is adapted to, of which none of these slices is.
     """
 
     kind: Literal["validated"] = "validated"
@@ -112,6 +118,7 @@ class Validated(_Message):
     slices: int
     without: tuple[float | None, ...] = ()
     known: bool = False
+    source: bool = False
 
     @property
     def error(self) -> float | None:
@@ -123,7 +130,8 @@ class Validated(_Message):
         """The mean with its uncertainty, the number of slices, and if volumes are known."""
         if self.slices == 0:
             return "Dice not measured: predicting a held-out slice takes too much of this run"
-        return with_error(self.mean, self.error, self.slices, KNOWN if self.known else "")
+        notes = [SOURCE] * self.source + [KNOWN] * self.known
+        return with_error(self.mean, self.error, self.slices, ", ".join(notes))
 
 
 class Compared(_Message):
@@ -169,7 +177,7 @@ class Compared(_Message):
         return (
             f"{self.method}: {ours.words}. Supervised alone: {theirs.words}. "
             f"Gain: {difference.removeprefix('Dice ')}."
-        ) + ("" if self.fair else " Unequal: only one of them goes on from earlier rounds.")
+        ) + (UNFAIR * (not self.fair) + NOT_OF_TARGET * ours.source)
 
 
 class CriticJudged(_Message):

@@ -23,7 +23,7 @@ from sslseg.core.events import (
     Validated,
 )
 from sslseg.core.words import counted
-from sslseg.data.domains import target_cases
+from sslseg.data.domains import sides, target_cases
 from sslseg.data.held_out import HeldOutSlice
 from sslseg.data.preprocessing import prepare_all
 from sslseg.data.project import Coverage, ProjectData, coverage
@@ -101,6 +101,7 @@ class Round:
     _line: lineage.Line = field(init=False, default=lineage.Line())
     _pretrained: str = field(init=False, default="")
     _target_cases: set[str] | None = field(init=False, default=None)
+    _sides: tuple[str, ...] = field(init=False, default=())
     _annotated: int = field(init=False, default=0)
     _told_unmeasured: bool = field(init=False, default=False)
     _costs: Costs = field(init=False, default_factory=lambda: Costs(None))
@@ -118,7 +119,8 @@ class Round:
             )
         self._annotated = covered.planes.total()
         chosen = find(self.method)
-        self._target_cases = self._target() if chosen.adapts else None
+        if chosen.adapts:
+            self._find_target()
         self.device = choose(self.request.device)
         self.classes = tuple(label.name for label in self.store.classes)
         self.plan = self._planned(covered, required(training, chosen), chosen)
@@ -141,7 +143,7 @@ class Round:
 
     def job(self) -> Job:
         """Return the job for `sslseg.training.loop.train`."""
-        words = (*self.plan.words, *unheard(self.trainer))
+        words = (*self.plan.words, *self._sides, *unheard(self.trainer))
         held = sum(r.validation and r.state is not SliceState.NONE for r in self.store.slices())
         if held and self.trainer.training.validation:
             until = UNTIL_THEY_JOIN.format(share=self.trainer.joins)
@@ -220,11 +222,11 @@ class Round:
         unfit = wanted and pretrained.exists(path)
         return (*anew, UNFIT) if unfit else anew
 
-    def _target(self) -> set[str]:
-        """Return the cases of the target domain."""
+    def _find_target(self) -> None:
         annotated = {r.key.case for r in self.store.slices() if r.state is not SliceState.NONE}
         domains = {record.name: record.domain for record in self.store.cases()}
-        return target_cases(domains, annotated, self.method)
+        self._target_cases = target_cases(domains, annotated, self.method)
+        self._sides = sides(domains, annotated, self._target_cases)
 
     # ---- the loop's data ----
 
@@ -302,6 +304,7 @@ class Round:
         patience = Control() if self.control.stopped else self.control
         found = slice_dice(self.trainer.predictor(), slices, len(self.classes) + 1, patience)
         self.measured = tuple(held.name for held in slices)
+        names = {held.case.name for held in slices}
         return [
             Validated(
                 run=self.run,
@@ -310,7 +313,8 @@ class Round:
                 slices=len(slices),
                 dice=dict(zip(self.classes, found.classes, strict=True)),
                 without=found.without,
-                known=data.teaches({held.case.name for held in slices}),
+                known=data.teaches(names),
+                source=self._target_cases is not None and not names & self._target_cases,
             )
         ]
 
