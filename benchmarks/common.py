@@ -61,9 +61,16 @@ def _typed(value: str) -> Scalar:
     return found
 
 
-def data_folder(parser: argparse.ArgumentParser, given: str | None, name: str) -> Path:
-    """Return the data set `name` under --data or SSLSEG_DATA, or end with a plain line."""
+def data_folder(
+    parser: argparse.ArgumentParser, given: str | None, name: str, *, only_kept: bool = False
+) -> Path:
+    """Return the data set `name` under --data or SSLSEG_DATA, or end with a plain line.
+
+    With `only_kept` nothing will run, so the folder need not be there.
+    """
     root = given or os.environ.get("SSLSEG_DATA")
+    if only_kept:
+        return Path(root or ".").absolute() / name
     if not root or not (Path(root) / name).is_dir():
         parser.error(f"no folder {name} in --data or SSLSEG_DATA; see docs/benchmarks.md")
     return Path(root).absolute() / name
@@ -81,6 +88,14 @@ def kept(file: str, key: Json) -> Json | None:
             if entry["key"] == key:
                 return dict(entry["result"])
     return None
+
+
+def kept_values(file: str, name: str) -> list[str]:
+    """Return what the keys of kept results say of `name`, each once."""
+    path = RESULTS / file
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    keys = [json.loads(line)["key"] for line in lines]
+    return list(dict.fromkeys(key[name] for key in keys if name in key))
 
 
 def once(file: str, key: Json, run: Callable[[], Json]) -> Json:

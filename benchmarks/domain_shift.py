@@ -33,6 +33,7 @@ from common import (
     alone,
     attempt,
     data_folder,
+    kept_values,
     mean,
     options,
     request_of,
@@ -142,15 +143,22 @@ def site_run(data: Path, request: TrainRequest, site: str, threads: int) -> Json
         return result | dice | {"dice": mean(list(dice.values()))}
 
 
+def sites_of(args: argparse.Namespace, data: Path) -> list[str]:
+    """Return all sites of the spinal cord; with --table those of what is kept."""
+    if args.table:
+        return kept_values(FILE, "site")
+    return list(dict.fromkeys(spinal_cord.sessions(data).values()))
+
+
 def runs_of(args: argparse.Namespace, data: Path, arm: Arm, seed: int) -> list[Json]:
     """Return what is kept of an arm and a seed, after running what is missing."""
     request = request_of(args, arm.method, seed, settings_of(args.set))
     key = {"request": request.model_dump(mode="json"), "threads": args.threads}
     if args.dataset == HIPPOCAMPUS:
         keys = [{**key, "labelled": arm.labelled, "labels": args.labels}]
-        tasks = [partial(alone, shift_run, read(data), request, arm, args.labels, args.threads)]
+        tasks = [lambda: alone(shift_run, read(data), request, arm, args.labels, args.threads)]
     else:
-        sites = args.sites or list(dict.fromkeys(spinal_cord.sessions(data).values()))
+        sites = args.sites or sites_of(args, data)
         keys = [{**key, "site": site} for site in sites]
         tasks = [partial(alone, site_run, data, request, site, args.threads) for site in sites]
     made = [
@@ -189,7 +197,7 @@ def main() -> None:
     parser.add_argument("--sites", nargs="+", help="of the spinal cord; these targets alone")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
-    data = data_folder(parser, args.data, args.dataset)
+    data = data_folder(parser, args.data, args.dataset, only_kept=args.table)
     adapting = args.only or [method.name for method in methods() if method.needs_domains]
     arms = [SOURCE_ONLY, *(Arm(f"`{name}`", name) for name in adapting)]
     if args.dataset == HIPPOCAMPUS:

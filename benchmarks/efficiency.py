@@ -52,7 +52,7 @@ from common import (
     spread,
     table,
 )
-from dataset import Dataset
+from dataset import HIPPOCAMPUS, Dataset
 
 from sslseg.core.config import TrainRequest
 from sslseg.storage.schema import DATABASE
@@ -61,6 +61,7 @@ FILE = "efficiency.jsonl"
 TOOL = "auto"
 STRATEGIES = (TOOL, "equal", "random-foreground")
 FULL_THREADS = 2
+HIPPOCAMPUS_POOL = {"test": 80, "train": 50}
 """With so many full supervision is looked for where it is not kept with those of the arms."""
 
 HEAD = (
@@ -109,6 +110,15 @@ def pool_size(data: Dataset, score: str) -> int:
     """Return how many volumes a seed draws where nobody says: 80 of 110, 50 of 70."""
     every, scored = cases(data, score)
     return max(1, 8 * (len(every) - len(scored)) // 11)
+
+
+def pool_of(parser: argparse.ArgumentParser, args: argparse.Namespace, data: Dataset) -> int:
+    """Return `pool_size`; with --table, where no volumes are read, that of hippocampus."""
+    if not args.table:
+        return pool_size(data, args.score)
+    if data.name != HIPPOCAMPUS:
+        parser.error("of another set --table needs --pool, what was drawn: 8 of 11 volumes")
+    return HIPPOCAMPUS_POOL[args.score]
 
 
 def folder_of(work: Path, key: Json) -> Path:
@@ -288,7 +298,7 @@ def asked() -> tuple[argparse.Namespace, Dataset]:
     parser.add_argument("--work", type=Path, default=Path(__file__).with_name("replays"))
     args = parser.parse_args()
     data = protocol.dataset_of(parser, args)
-    args.pool = args.pool or pool_size(data, args.score)
+    args.pool = args.pool or pool_of(parser, args, data)
     return args, data
 
 

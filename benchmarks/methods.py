@@ -2,7 +2,7 @@
 
     python benchmarks/methods.py                       90 s on 2 threads, 3 seeds, all methods
     python benchmarks/methods.py --best 5 --minutes 4  the five best once more, for longer
-    python benchmarks/methods.py --best 5 --labels volumes --minutes 4    on 4 whole volumes
+    python benchmarks/methods.py --best 5 --labels volumes                on 4 whole volumes
     python benchmarks/methods.py --labels orthogonal --volumes 8          3 planes in 8 volumes
     python benchmarks/methods.py --dataset NAME        another set, see docs/benchmarks.md
     python benchmarks/methods.py --only ua-mt bcp      these methods alone

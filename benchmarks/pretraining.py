@@ -7,13 +7,12 @@ Three coronal slices, at 1/6, 3/6 and 5/6 of the organ's extent, in each of 1, 2
 training volumes; a seed draws other volumes. Each count is trained without and with each
 pre-training, on the same slices, for the same minutes after it. The 41 test volumes join the
 project at the end and are scored once, by the last step. A finished run is kept as one line of
-``results/pretraining.jsonl`` and not made again.
+``results/pretraining.jsonl`` and not made again; --table prints what is kept and runs nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import protocol
 import torch
-from common import Json, once
+from common import Json, attempt, mean, shown, spread
 from dataset import Dataset
 
 from sslseg.core.catalogue import pretraining_methods
@@ -30,6 +29,7 @@ from sslseg.core.control import Control
 from sslseg.core.events import RunFinished, RunStarted
 from sslseg.session import Session
 
+FILE = "pretraining.jsonl"
 NONE = "none"
 SLICES_EACH = 3
 
@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--tested", type=int, help="test volumes; all where not given")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--table", action="store_true", help="print what is kept, run nothing")
     args = parser.parse_args()
     data = protocol.dataset_of(parser, args)
     torch.set_num_threads(args.threads)
@@ -97,14 +98,14 @@ def main() -> None:
     shared |= protocol.own(args.dataset)
     for slices in args.slices:
         for first in args.first:
-            found = []
+            found: list[float] = []
             for seed in args.seeds:
                 key = {**shared, "first": first, "slices": slices, "seed": seed}
                 work = partial(run, data, first, slices, seed, args)
-                found.append(once("pretraining.jsonl", key, work)["dice"])
-            spread = statistics.stdev(found) if len(found) > 1 else 0.0
-            mean = statistics.mean(found)
-            print(f"{slices:2d} slices, {first:11s}: mean {mean:.4f}, sd {spread:.4f}", flush=True)
+                result = attempt(FILE, key, work, only_kept=args.table)
+                found += [result["dice"]] if result else []
+            numbers = f"mean {shown(mean(found), 4)}, sd {shown(spread(found), 4)}, n {len(found)}"
+            print(f"{slices:2d} slices, {first:11s}: {numbers}", flush=True)
 
 
 KEYS = {"method", "minutes", "pretrain_minutes", "steps", "tested", "device", "threads"}

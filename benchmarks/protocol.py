@@ -58,8 +58,9 @@ def ask(parser: argparse.ArgumentParser, labels: Sequence[Labels] = ()) -> None:
 
 
 def dataset_of(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Dataset:
-    """Return the data set that was asked for, or end with a plain line."""
-    return read(data_folder(parser, args.data, args.dataset))
+    """Return the data set that was asked for, or end with a plain line; with --table no volumes."""
+    folder = data_folder(parser, args.data, args.dataset, only_kept=args.table)
+    return Dataset(folder, (), (), (), {}, {}) if args.table else read(folder)
 
 
 def own(dataset: str, labels: Labels = "coronal", volumes: int = VOLUMES) -> Json:

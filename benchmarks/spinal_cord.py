@@ -12,6 +12,7 @@ the others by paired t-tests over the seeds, whose value is the mean of the fold
 
 from __future__ import annotations
 
+import argparse
 import csv
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from common import (
     alone,
     attempt,
     data_folder,
+    kept_values,
     mean,
     options,
     paired,
@@ -193,14 +195,21 @@ def comparison(found: Mapping[str, Runs]) -> str:
     return table(head, rows)
 
 
+def subjects_of(args: argparse.Namespace, data: Path) -> list[str]:
+    """Return all subjects; with --table those of what is kept."""
+    if args.table:
+        return kept_values(FILE, "out")
+    return list(dict.fromkeys(map(subject, sessions(data))))
+
+
 def main() -> None:
     """Run what is missing and print the table."""
     parser = options(__doc__, minutes=4.0, seeds=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", default=[DEFAULT_METHOD, "supervised"])
     parser.add_argument("--subjects", nargs="+", help="leave out these alone")
     args = parser.parse_args()
-    data = data_folder(parser, args.data, "spinal_cord")
-    subjects = args.subjects or list(dict.fromkeys(map(subject, sessions(data))))
+    data = data_folder(parser, args.data, "spinal_cord", only_kept=args.table)
+    subjects = args.subjects or subjects_of(args, data)
     found: dict[str, dict[tuple[int, str], Json]] = {method: {} for method in args.methods}
     for seed in args.seeds:
         for out in subjects:

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from benchmark_worlds import asked, load, make_data
+from benchmark_worlds import asked, keep, load, make_data
 
 from sslseg.core.config import TrainRequest
 from sslseg.core.events import CommandDone, FinishReason, PredictionReady, RunFinished
@@ -232,3 +232,55 @@ def test_the_clock_stops_at_the_prediction_after_the_training(load, monkeypatch,
 def test_a_worker_that_fails_ends_the_waiting(load, monkeypatch, tmp_path, event):
     with pytest.raises(load("common").Refused, match="no"):
         click(load, monkeypatch, tmp_path, event)
+
+
+# ---- tables ----
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("methods", "twelve_of_110", "twenty_seconds", "pixel_classifier", "pretraining"),
+        *("efficiency", "domain_shift", "spinal_cord"),
+    ],
+)
+def test_a_table_needs_no_data(load, monkeypatch, capsys, name):
+    monkeypatch.delenv("SSLSEG_DATA", raising=False)
+    monkeypatch.setattr("sys.argv", [name, "--table"])
+    load(name).main()
+    assert "FAILED" not in capsys.readouterr().err
+
+
+def test_a_table_of_the_sites_shows_those_that_are_kept(load, tmp_path, monkeypatch, capsys):
+    shift = load("domain_shift")
+    monkeypatch.setattr("sys.argv", ["x", "--dataset", "spinal_cord", "--table", "--seeds", "0"])
+    result = {"dice": 0.625, "steps": 9, "peak_mb": 10, "plan": ["3-D"]}
+    request = TrainRequest(method="supervised", minutes=2.0, seed=0).model_dump(mode="json")
+    key = {"request": request, "threads": 2, "site": "site1"}
+    keep(tmp_path / shift.FILE, (key, result))
+    shift.main()
+    assert "| source only | 3-D | 0.625 |" in capsys.readouterr().out
+
+
+def test_a_table_of_pretraining_leaves_out_what_is_missing(load, tmp_path, monkeypatch, capsys):
+    pretraining = load("pretraining")
+    monkeypatch.setattr("sys.argv", ["x", "--table", "--first", "none", "--slices", "3"])
+    key = {
+        **{"method": None, "minutes": 4.0, "pretrain_minutes": 4.0, "steps": None},
+        **{"tested": None, "device": "auto", "threads": 2},
+        **{"first": "none", "slices": 3, "seed": 1},
+    }
+    keep(tmp_path / pretraining.FILE, (key, {"dice": 0.5}))
+    pretraining.main()
+    assert "none       : mean 0.5000, sd -, n 1" in capsys.readouterr().out
+
+
+def test_a_table_of_another_set_asks_how_many_volumes_were_drawn(load, monkeypatch, capsys):
+    arguments = ["x", "--table", "--dataset", "spleen"]
+    efficiency = load("efficiency")
+    monkeypatch.setattr("sys.argv", [*arguments, "--pool", "20"])
+    assert efficiency.asked()[0].pool == 20
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit):
+        efficiency.asked()
+    assert "--pool" in capsys.readouterr().err

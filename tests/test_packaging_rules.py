@@ -1,8 +1,9 @@
-"""The house rules that no linter knows: short files, short functions, no pickle."""
+"""The house rules that no linter knows: short, no pickle, no references that nobody can follow."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "napari_sslseg").rglob("*.py")])
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+OUTSIDE = re.compile(r"methods\.md [A-Z]?\d")
+"""A section of a document that is not in the repository."""
+
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 40
 
@@ -45,3 +50,12 @@ def test_nothing_can_unpickle(path: Path) -> None:
     calls = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert [call for call in calls if call.startswith(("torch.load(", "torch.save("))] == []
     assert [call for call in calls if "allow_pickle=True" in call] == []
+
+
+def test_no_reference_leads_out_of_the_repository() -> None:
+    assert OUTSIDE.search("methods" + ".md A5")
+    assert [
+        path.relative_to(ROOT).as_posix()
+        for path in (*SOURCES, *TESTS)
+        if OUTSIDE.search(path.read_text(encoding="utf-8"))
+    ] == []

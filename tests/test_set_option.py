@@ -8,9 +8,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from sslseg import cli
+from sslseg import cli, methods
+from sslseg import pretraining as pretexts
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import Event
+from sslseg.methods.shared import TrainingParams
 from sslseg.options import settings_of
 from sslseg.training import model
 
@@ -61,3 +63,15 @@ def test_the_example_in_the_refusal_works():
     example = str(refused.value).split("--set ")[-1].rstrip(".")
     _, training, _ = model.settings_of("bcp", settings_of([example]))
     assert training.width == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "models", "command"),
+    [
+        ("jigsaw", (pretexts.find("jigsaw").Params, TrainingParams), "`sslseg pretrain --help`"),
+        ("bcp", (methods.find("bcp").Params, TrainingParams), "`sslseg methods`"),
+    ],
+)
+def test_an_unknown_parameter_is_told_where_the_known_are_listed(name, models, command):
+    with pytest.raises(SslsegError, match=f"'critic_los' for method {name}.*{command}"):
+        model.sort_settings(name, {"critic_los": "hinge"}, models)

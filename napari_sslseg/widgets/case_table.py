@@ -35,7 +35,10 @@ FEWEST, MOST, ROW_HEIGHT = 3, 8, 23
 LOW = 900
 """Height of a dock in which only the fewest rows have room beside the rest."""
 
-DOMAIN = COLUMNS.index("Domain")
+CASE, UNCERTAINTY, DOMAIN = (COLUMNS.index(title) for title in ("Case", "Uncertainty", "Domain"))
+CASE_LEAST, BAR_WIDTH, DOMAIN_LEAST, DOMAIN_MOST = 72, 54, 48, 120
+"""Widths of columns in pixels."""
+
 COLORS = {CaseState.NEW: "#8a919c", CaseState.STARTED: "#e0b84c", CaseState.DONE: "#4fbf83"}
 
 
@@ -87,12 +90,18 @@ class CaseTable(QTableWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in (CASE, UNCERTAINTY, DOMAIN):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
         header.setHighlightSections(False)
-        self.setItemDelegateForColumn(3, BarDelegate(self))
+        header.setTextElideMode(Qt.TextElideMode.ElideRight)
+        header.sectionResized.connect(self._share_width)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setWordWrap(False)  # else text is cut at a space instead of in the middle
+        self.setColumnWidth(UNCERTAINTY, BAR_WIDTH)
+        self.setItemDelegateForColumn(UNCERTAINTY, BarDelegate(self))
         self.menu = QMenu(self)
         self.menu.setToolTipsVisible(True)
-        self.setColumnHidden(DOMAIN, True)
+        self._show_columns()
         self.setToolTip(
             "Your volumes. A click shows one; your strokes are saved by themselves.\n"
             "Select several with Shift or Ctrl; a right-click sets their scanner, site or sequence."
@@ -107,7 +116,7 @@ class CaseTable(QTableWidget):
         for row, summary in enumerate(self._rows):
             if row >= len(before) or summary != before[row]:
                 self._fill(row, summary)
-        self.setColumnHidden(DOMAIN, not any(summary.domain for summary in self._rows))
+        self._show_columns()
         moved = any(a.name != b.name for a, b in zip(before, self._rows, strict=False))
         if moved or shown != self._shown or len(self.selected()) < 2:
             self._select(shown)
@@ -129,6 +138,7 @@ class CaseTable(QTableWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep the case on the screen in sight, and the cases above it where there is room."""
         super().resizeEvent(event)
+        self._share_width()
         self.scrollToTop()
         self.scrollTo(self.currentIndex())
 
@@ -152,6 +162,27 @@ class CaseTable(QTableWidget):
         rows = FEWEST + (height - LOW) // (2 * ROW_HEIGHT)
         self._room = max(FEWEST, min(MOST, rows))
         self.updateGeometry()
+
+    def _show_columns(self) -> None:
+        """Hide the columns that say nothing of any case yet."""
+        predicted = any(
+            row.uncertainty is not None or row.nothing_found  # of which the tooltip tells
+            for row in self._rows
+        )
+        self.setColumnHidden(UNCERTAINTY, not predicted)
+        self.setColumnHidden(DOMAIN, not any(row.domain for row in self._rows))
+        self._share_width()
+
+    def _share_width(self, *_: int) -> None:
+        """Give case and domain what the other columns leave, the case's name first."""
+        between = sum(self.columnWidth(column) for column in range(CASE + 1, DOMAIN))
+        room = self.viewport().width() - between
+        if not self.isColumnHidden(DOMAIN):
+            heading = self.horizontalHeader().sectionSizeHint(DOMAIN)
+            wanted = min(DOMAIN_MOST, max(heading, self.sizeHintForColumn(DOMAIN)))
+            left = room - self.sizeHintForColumn(CASE)
+            self.setColumnWidth(DOMAIN, max(DOMAIN_LEAST, min(wanted, left)))
+        self.setColumnWidth(CASE, max(CASE_LEAST, room - self.columnWidth(DOMAIN)))
 
     def _choose(self, row: int, _column: int) -> None:
         if len(self.selected()) < 2:

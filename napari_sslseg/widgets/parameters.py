@@ -46,7 +46,11 @@ def _step(default: float) -> float:
 
 
 class ParameterForm(QWidget):
-    """Common parameters in sight, advanced ones folded away."""
+    """Common parameters in sight, advanced ones folded away.
+
+    What is set stays when another method is chosen: parameters that all methods share keep their
+    values, and a method's own ones come back with it.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -55,10 +59,15 @@ class ParameterForm(QWidget):
         self._layout.setSpacing(0)
         self._containers: list[Container[Widget]] = []
         self._defaults: dict[str, Scalar] = {}
+        self._method: MethodInfo | None = None
+        self._shared: dict[str, Scalar] = {}
+        self._own: dict[str, dict[str, Scalar]] = {}
 
     def set_method(self, method: MethodInfo) -> None:
-        """Show the parameters of a method at their defaults."""
+        """Show the parameters of a method, as they were set before or at their defaults."""
+        self._remember()
         self._clear()
+        self._method = method
         self._defaults = {each.name: each.default for each in method.parameters}
         common = [each for each in method.parameters if not each.advanced]
         advanced = [each for each in method.parameters if each.advanced]
@@ -67,6 +76,7 @@ class ParameterForm(QWidget):
         if advanced:
             section = Section("Advanced", self._form(advanced), folded=True)
             self._layout.addWidget(section)
+        self.set_value(self._shared | self._own.get(method.name, {}))
 
     def value(self) -> dict[str, Scalar]:
         """Return the parameters that differ from their defaults."""
@@ -81,6 +91,18 @@ class ParameterForm(QWidget):
         """Set some parameters by name."""
         for container in self._containers:
             container.update({name: v for name, v in values.items() if hasattr(container, name)})
+
+    def _remember(self) -> None:
+        """Keep what is set: shared parameters for every method, the others for this one."""
+        if self._method is None:
+            return
+        own = {each.name for each in self._method.parameters if each.group == "method"}
+        values = self.value()
+        self._own[self._method.name] = {name: v for name, v in values.items() if name in own}
+        for name in self._defaults.keys() - own:
+            self._shared.pop(name, None)  # it may be at its default again
+            if name in values:
+                self._shared[name] = values[name]
 
     def _form(self, parameters: Sequence[Parameter]) -> QWidget:
         container: Container[Widget] = Container(widgets=[field(each) for each in parameters])

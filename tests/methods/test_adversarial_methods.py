@@ -106,7 +106,7 @@ def test_advsemiseg_learns_its_own_label_where_the_critic_believes_it():
 
 
 def test_without_a_believable_voxel_the_other_terms_stay():
-    """The published code skipped the whole unlabelled step (methods.md H9)."""
+    """The published code skipped the whole unlabelled step."""
     _, _, out = advsemiseg_step(weight=-9.0, threshold=0.2)
     assert out.terms["self_training"] == 0
     (gradient,) = torch.autograd.grad(out.terms["adversarial_unlabelled"], out.logits)

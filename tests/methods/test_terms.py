@@ -246,8 +246,9 @@ def test_supervised_comes_first():
     ("settings", "words"),
     [
         ({"width": "wide"}, "width='wide'"),
-        ({"dropout": 2.0}, "less than or equal to 0.9"),
-        ({"plane": "diagonal"}, "plane='diagonal'"),
+        ({"dropout": 2.0}, "expected a value less than or equal to 0.9"),
+        ({"plane": "diagonal"}, "plane='diagonal'; expected '"),
+        ({"width": 1.5}, "expected a valid integer"),
     ],
 )
 def test_a_wrong_value_is_told_plainly(settings, words):

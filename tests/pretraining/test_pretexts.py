@@ -14,6 +14,7 @@ from sslseg.core.annotation import IGNORE
 from sslseg.core.errors import SslsegError
 from sslseg.data.batch import Batch, Place
 from sslseg.data.views import Views
+from sslseg.methods.parameters import fill
 from sslseg.networks.factory import Maker
 from sslseg.networks.unet import Decoder
 from sslseg.pretraining import find
@@ -49,6 +50,40 @@ class Answer(nn.Module):
 
     def forward(self, *_: object) -> Tensor:
         return self.answer
+
+
+# ---- what teaches nothing ----
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("jigsaw", {"tiles": 1}, "tiles=1.*0 or at least 2"),
+        ("contrastive", {"partitions": 1}, "partitions=1.*at least 2"),
+        ("contrastive", {"partitions": 1, "strategy": "not-same-place"}, "partitions=1"),
+        ("contrastive", {"local": 1.0}, r"local=1\.0.*less than 1"),
+    ],
+)
+def test_settings_that_teach_nothing_are_refused(name, settings, words):
+    with pytest.raises(SslsegError, match=words) as caught:
+        fill(find(name).Params, settings)
+    assert "pydantic" not in str(caught.value)
+    assert "value error" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("jigsaw", {"tiles": 0}),
+        ("jigsaw", {"tiles": 2}),
+        ("contrastive", {"partitions": 1, "strategy": "views"}),
+        ("contrastive", {"partitions": 2, "strategy": "not-same-place"}),
+        ("contrastive", {"local": 0.0}),
+    ],
+)
+def test_their_neighbours_are_taken(name, settings):
+    filled = fill(find(name).Params, settings)
+    assert {key: getattr(filled, key) for key in settings} == settings
 
 
 # ---- masked reconstruction ----

@@ -39,7 +39,7 @@ def test_a_healthy_critic_needs_no_words():
     [(1e5, 499, False), (1e5, 500, True), (100, 49, False), (800, 79, False), (800, 80, True)],
 )
 def test_a_critic_that_wins_for_long_is_told(steps, winning, warns):
-    """500 steps in a row, a tenth of a short run, but never fewer than 50 (methods.md H12)."""
+    """500 steps in a row, a tenth of a short run, but never fewer than 50."""
     found = words(steps, critic=record(loss=0.03, real=1, fake=0.98, winning=winning))
     assert ("always wins" in found) is warns
     assert not warns or "critic, loss 0.03, right 99%" in found

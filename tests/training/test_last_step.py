@@ -1,4 +1,4 @@
-"""A run keeps its last step, however much better an earlier one was measured (methods.md H8)."""
+"""A run keeps its last step, however much better an earlier one was measured."""
 
 from __future__ import annotations
 

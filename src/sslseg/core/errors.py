@@ -32,6 +32,10 @@ class Unwritable(SslsegError):
     """The system refused to write a file; what it said is the `__cause__`."""
 
 
+class UnknownMethod(SslsegError):
+    """No method of this name is installed."""
+
+
 class UnknownLabels(SslsegError):
     """Labels hold a value that no class has; other slices may be sound."""
 

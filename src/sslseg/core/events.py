@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from sslseg.core.config import MethodInfo, SimulationRequest, TrainRequest
 from sslseg.core.prediction import CriticHealth
-from sslseg.core.spread import KNOWN, jackknife, with_error
+from sslseg.core.spread import KNOWN, NOT_OF_TARGET, SOURCE, UNFAIR, jackknife, with_error
 from sslseg.core.suggestion import Suggestion
 from sslseg.core.words import counted
 
@@ -95,11 +95,6 @@ class StepReported(_Message):
     learning_rate: float
 
 
-SOURCE = "source only"
-NOT_OF_TARGET = " These slices are of the source: they tell nothing of the target."
-UNFAIR = " Unequal: only one of them goes on from earlier rounds."
-
-
 class Validated(_Message):
     """Dice on held-out slices: class name to value (None where undefined), and the mean.
 
@@ -177,7 +172,7 @@ class Compared(_Message):
         return (
             f"{self.method}: {ours.words}. Supervised alone: {theirs.words}. "
             f"Gain: {difference.removeprefix('Dice ')}."
-        ) + (UNFAIR * (not self.fair) + NOT_OF_TARGET * ours.source)
+        ) + (f" {UNFAIR}" * (not self.fair) + f" {NOT_OF_TARGET}" * ours.source)
 
 
 class CriticJudged(_Message):

@@ -11,6 +11,12 @@ FEW = 4
 KNOWN = "known volumes"
 """Said of a Dice on held-out slices where other slices of the same volumes teach."""
 
+SOURCE = "source only"
+"""Said of a Dice on held-out slices where a target is adapted to, and none of them is of it."""
+
+NOT_OF_TARGET = "These slices are of the source: they tell nothing of the target."
+UNFAIR = "Unequal: only one of them goes on from earlier rounds."
+
 
 def jackknife(without: Sequence[float | None]) -> float | None:
     """Return the standard error of a figure from its values with each item left out in turn.

@@ -28,7 +28,7 @@ class SliceFeatures:
     """Means of the encoder's deepest features over every slice of every plane.
 
     A slice with predicted foreground is described by the cells that hold some of it, another one
-    by all of its cells (methods.md E3). Nothing is computed twice: the features are those of the
+    by all of its cells. Nothing is computed twice: the features are those of the
     first network that predicts. A random projection (Johnson & Lindenstrauss 1984) makes them
     `WIDTH` numbers and keeps distances.
 

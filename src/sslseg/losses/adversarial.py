@@ -1,7 +1,7 @@
 """Losses of critics, on raw logits.
 
 MONAI's PatchAdversarialLoss puts a sigmoid or tanh before its losses, which is not the textbook
-form (methods.md A7); these are. ``w`` ``(B, 1, *S)`` masks voxels of pixel-level critics. Logits
+form; these are. ``w`` ``(B, 1, *S)`` masks voxels of pixel-level critics. Logits
 ``d`` ``(B, 1, *S)`` or ``(B, 1)`` are above 0 for "real" in every form.
 """
 
@@ -114,7 +114,7 @@ def soften(truth: Tensor, p: Tensor, known: Tensor, sure: float = 0.9) -> Tensor
     """Make truth look like a prediction, so that no critic can win by spotting one-hot maps.
 
     The true class gets ``max(sure, p)`` and the others share the rest in proportion to `p`
-    (Luc et al. 2016; methods.md A7). Voxels that nobody annotated keep the prediction.
+    (Luc et al. 2016). Voxels that nobody annotated keep the prediction.
 
     Parameters
     ----------

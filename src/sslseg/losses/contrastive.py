@@ -13,7 +13,7 @@ FAR = -1e4
 def info_nce(z: Tensor, positive: Tensor, negative: Tensor, temperature: float = 0.1) -> Tensor:
     """Return the mean over positive pairs (a, b) of their InfoNCE loss.
 
-    Chaitanya et al., NeurIPS 2020, eq. 1 (methods.md C2), with cosine similarity s and
+    Chaitanya et al., NeurIPS 2020, eq. 1, with cosine similarity s and
     temperature t: ``-ln(exp(s_ab / t) / (exp(s_ab / t) + sum_n exp(s_an / t)))``, n over the
     negatives of a. With one positive for each anchor and all others negative it is NT-Xent.
 

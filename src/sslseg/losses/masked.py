@@ -49,7 +49,7 @@ def dice(z: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     """Soft Dice loss, pooled over the batch, over annotated voxels, mean over present classes.
 
     One annotated slice of one patch holds few voxels, so numerator and denominator are summed
-    over the whole batch before the ratio (methods.md D3, pitfall 4). Background counts as a
+    over the whole batch before the ratio. Background counts as a
     class; classes absent from the annotated voxels are skipped. Returns 0 with zero gradient
     when nothing is annotated.
 
@@ -72,5 +72,5 @@ def dice(z: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
 
 
 def supervised(z: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Return 0.5 * (cross-entropy + Dice), the supervised term of every method (methods.md 0.3)."""
+    """Return 0.5 * (cross-entropy + Dice), the supervised term of every method."""
     return 0.5 * (cross_entropy(z, y, weight) + dice(z, y, weight))

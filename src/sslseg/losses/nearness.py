@@ -41,7 +41,7 @@ def _from_before(steps: Tensor, axis: int) -> Tensor:
 def nearness(y: Tensor, decay: float) -> Tensor:
     """Return the trust ``decay ** steps`` in pseudo-labels of each voxel.
 
-    PLN (TMI 2023) has 0.8, DeSCO (CVPR 2023) 0.95 at first (methods.md D3).
+    PLN (TMI 2023) has 0.8, DeSCO (CVPR 2023) 0.95 at first.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """How a term's weight changes over a run.
 
 Ramps are functions of the fraction of the run that is done, never of absolute steps, so that
-300 interactive steps and 15,000 benchmark steps share settings (methods.md F2 and H14).
+300 interactive steps and 15,000 benchmark steps share settings.
 """
 
 from __future__ import annotations

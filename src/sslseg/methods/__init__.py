@@ -12,7 +12,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from sslseg.core.errors import SslsegError
+from sslseg.core.errors import SslsegError, UnknownMethod
 from sslseg.methods.base import Method, MethodParams
 
 GROUP = "sslseg.methods"
@@ -51,12 +51,42 @@ def learners_in(
     return found
 
 
+def by_name(learners: Iterable[type[Any]]) -> dict[str, type[Any]]:
+    """Return these classes by their name, in the same order.
+
+    Raises
+    ------
+    SslsegError
+        When two have the same name, as of a copied file: one would silently replace the other.
+    """
+    found: dict[str, type[Any]] = {}
+    for learner in learners:
+        other = found.setdefault(learner.name, learner)
+        if other is not learner:
+            raise SslsegError(
+                f"the name {learner.name!r} in both {_file(other)} and {_file(learner)}",
+                "a name of its own for each",
+                "Change the name in one of them.",
+            )
+    return found
+
+
+def _file(learner: type[Any]) -> str:
+    return learner.__module__.replace(".", "/") + ".py"
+
+
 @cache
 def registry() -> dict[str, type[Method[MethodParams]]]:
-    """Return every method by its name, supervised first, then by family and name."""
+    """Return every method by its name, supervised first, then by family and name.
+
+    Raises
+    ------
+    SslsegError
+        When two have the same name.
+    """
     found = learners_in(__path__, __name__, Method, NOT_METHODS)
     found.sort(key=lambda m: (m.name != "supervised", m.family, m.name))
-    return {method.name: method for method in found}
+    return by_name(found)
 
 
 def find(name: str) -> type[Method[MethodParams]]:
@@ -68,8 +98,10 @@ def find(name: str) -> type[Method[MethodParams]]:
 
     Raises
     ------
+    UnknownMethod
+        When there is none.
     SslsegError
-        When there is none, or the entry point is no method of that name.
+        When the entry point is no method of that name.
     """
     methods = registry()
     if name in methods:
@@ -80,9 +112,17 @@ def find(name: str) -> type[Method[MethodParams]]:
     for entry in entry_points(group=GROUP, name=name):
         return _checked(entry.load(), name, entry.value)
     outside = sorted(entry_points(group=GROUP).names)
-    raise SslsegError(
-        f"method {name!r}", "one of " + ", ".join([*methods, *outside]), "Choose one of these."
+    raise UnknownMethod(
+        f"method {name!r}", "one of " + ", ".join([*methods, *outside]), _advice(name)
     )
+
+
+def _advice(name: str) -> str:
+    from sslseg import pretraining  # which imports this module
+
+    if name in pretraining.registry():
+        return f"{name} learns from images alone: see `sslseg pretrain --help`."
+    return "Choose one of these."
 
 
 def _defined() -> list[type[Method[MethodParams]]]:

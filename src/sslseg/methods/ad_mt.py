@@ -48,7 +48,7 @@ class AdMtParams(SemiSupervisedParams):
 class AdMt(Method[AdMtParams]):
     """Two EMA teachers, updated alternately for random periods, agree on the student's target.
 
-    Zhao et al., ECCV 2024 (methods.md D2). While the first teacher follows, the student sees
+    Zhao et al., ECCV 2024. While the first teacher follows, the student sees
     changed intensities; while the second does, boxes of other items. So they learn from different
     students. Their answers are weighted by exp(-H), H in bits as published; where their labels
     differ and the student, who says a third thing or sides with the weaker, is surer, its label
@@ -59,6 +59,8 @@ class AdMt(Method[AdMtParams]):
     counted in steps. A teacher that follows every other step lags twice as far behind, too far in
     short runs: here its decay is squared, so that `ema_decay` means the same pace as for one
     teacher.
+
+    Defaults: consistency 2.0, start 0.3, threshold 0.8, period 0.02, ema_decay 0.99.
     """
 
     name = "ad-mt"

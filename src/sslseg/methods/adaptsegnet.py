@@ -38,7 +38,7 @@ class AdaptSegNetParams(SemiSupervisedParams):
 class AdaptSegNet(Method[AdaptSegNetParams]):
     """Critics of patches tell the source's predictions from the target's, at one or two levels.
 
-    Tsai et al., CVPR 2018 (methods.md A2): L = Lsup(P2_s) + 0.1 Lsup(P1_s) + l (fool(D2(P2_t)) +
+    Tsai et al., CVPR 2018: L = Lsup(P2_s) + 0.1 Lsup(P1_s) + l (fool(D2(P2_t)) +
     0.2 fool(D1(P1_t))), P the softmax maps of the last head and of one a level coarser (the paper's
     conv4), upsampled. Masks share a layout where images do not. The weight l is larger than the
     paper's 1e-3, which goes with another optimiser and 150,000 steps. Labelled items are the

@@ -29,7 +29,7 @@ class AdvEntParams(SemiSupervisedParams):
 class AdvEnt(Method[AdvEntParams]):
     """A critic of patches tells maps of self-information of the source from the target's.
 
-    Vu et al., CVPR 2019 (methods.md A4): I = -p log p / log C, voxel by voxel and class by class, L
+    Vu et al., CVPR 2019: I = -p log p / log C, voxel by voxel and class by class, L
     = Lsup + l fool(D(I_t)); D learns I_s as real. I is computed from log-softmax in single
     precision: the published guard of 1e-30 is 0 in half precision. The weight l is larger than the
     paper's 1e-3, which goes with another optimiser and 120,000 steps. There is one head and one

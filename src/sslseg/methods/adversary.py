@@ -20,7 +20,7 @@ PENALISED_EVERY = 16
 
 @dataclass(frozen=True)
 class Adversary:
-    """One step's game (Goodfellow et al. 2014; methods.md A0 and A7).
+    """One step's game (Goodfellow et al. 2014).
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ class AdvSemiSegParams(SemiSupervisedParams):
 class AdvSemiSeg(Method[AdvSemiSegParams]):
     """A critic asks of every voxel: annotation or prediction? Its belief chooses pseudo-labels.
 
-    Hung et al., BMVC 2018 (methods.md A5), with d = D(p) upsampled to the voxels: L = Lsup + l_adv
+    Hung et al., BMVC 2018, with d = D(p) upsampled to the voxels: L = Lsup + l_adv
     fool(d(p_l)) + l_semi_adv fool(d(p_u)) + l_semi CE(z_u, argmax p_u) where sigmoid d(p_u) >= T.
     The critic is the one that rides with other methods, which therefore does not ride here, and
     gives the confidence layer. It reads softened annotations and, as the paper has it (the code

@@ -69,7 +69,7 @@ class Exchange:
 class Bcp(Method[BcpParams]):
     """Bidirectional copy-paste: every training image is half annotated, half pseudo-labelled.
 
-    Bai et al., CVPR 2023 (methods.md D2). First labelled items alone exchange boxes of 2/3 of
+    Bai et al., CVPR 2023. First labelled items alone exchange boxes of 2/3 of
     each side; then labelled and unlabelled items do, both ways: x_a = M l + (1 - M) u,
     x_b = M u + (1 - M) l, with the EMA teacher's labels where nobody annotated; the loss is CE
     and Dice with weight 1 on annotated and 1/2 on pseudo-labelled voxels.
@@ -79,6 +79,8 @@ class Bcp(Method[BcpParams]):
     Voxels where the teacher is unsure are ignored, with `largest` also pieces that are not the
     largest; the paper makes the latter background. Both mixtures are of one pair of items and one
     box, where the paper takes other items for the second.
+
+    Defaults: consistency 0.5, start 0.3, threshold 0.8, largest False, ema_decay 0.99.
     """
 
     name = "bcp"

@@ -40,7 +40,7 @@ class CoTraining(Ensemble[CoTrainingParams]):
     """Networks with different initialisation teach each other their hard labels.
 
     Chen et al., CVPR 2021, CPS: L = Lsup1 + Lsup2 + w (CE(z1, argmax p2) + CE(z2, argmax p1)), in
-    its variant with CutMix (methods.md D2). Each network sees intensity and CutMix views of its
+    its variant with CutMix. Each network sees intensity and CutMix views of its
     own, which keeps them different. Choices of ours: any number of networks, each taught by the
     mean of the others' EMAs, and only where that is sure; while labels alone teach, and only then,
     each network sees the labelled items under clipped noise of its own (UA-MT's). The terms act on

@@ -65,7 +65,7 @@ class CrossTeachingParams(SemiSupervisedParams):
 class CrossTeaching(Ensemble[CrossTeachingParams]):
     """One 3-D network and two that read slices of two planes teach each other.
 
-    3D-2D cross-teaching, MICCAI 2023 (methods.md D3), for volumes with a few annotated slices in
+    3D-2D cross-teaching, MICCAI 2023, for volumes with a few annotated slices in
     two planes. 2-D to 3-D: the label on which both planes agree, where the 3-D network is not
     more confident (of the two planes' mean; max p3 <= max (pa + pb) / 2). 3-D to 2-D: its label
     where max p3 > 0.9, or > 0.7 while more than 0.98 of the batch's annotated voxels are right.
@@ -79,6 +79,9 @@ class CrossTeaching(Ensemble[CrossTeachingParams]):
 
     A step costs 3 networks * (3 + 1) (Bl + Bu) forward passes of an item, where `supervised`
     costs 3 Bl; a flat network costs about as much as the full one.
+
+    Defaults: consistency 0.5, start 0.3, planes axial and coronal, nearness 1.0, threshold 0.9,
+    relaxed 0.7, accurate 0.98, ema_decay 0.99.
     """
 
     name = "cross-teaching"

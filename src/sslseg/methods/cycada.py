@@ -70,7 +70,7 @@ class Translations:
 class CyCada(Method[CyCadaParams]):
     """Two generators translate between the domains; the task is learnt on translated labels.
 
-    Hoffman et al., ICML 2018 (methods.md A6), G: source to target, F: target to source:
+    Hoffman et al., ICML 2018, G: source to target, F: target to source:
     L = Lsup(f(xs)) + Lsup(f(G xs)) + fool(DT(G xs)) + fool(DS(F xt)) + 10 (|xs - F G xs|_1 +
     |xt - G F xt|_1) + 1/2 (CE(f'(G xs), argmax f'(xs)) + CE(f'(F xt), argmax f'(xt)))
     + w fool(Df(f(xt))), Df telling f(G xs) from f(xt). The last but one, semantic consistency,
@@ -93,6 +93,8 @@ class CyCada(Method[CyCadaParams]):
     one) and betas (0.9, 0.99), and both directions count alike. Memory: generators are small and
     work at half size. All streams share one pass of the segmentor and so batch norm's statistics,
     which are those that prediction uses; generators have instance norm, as CycleGAN's.
+
+    Defaults: consistency 0.1, start 0.1, sure 0.5, safeguard 0.6.
     """
 
     name = "cycada"

@@ -36,7 +36,7 @@ class DanParams(SemiSupervisedParams):
 class DeepAdversarialNetwork(Method[DanParams]):
     """A critic of whole images tells predictions on labelled from those on unlabelled items.
 
-    Zhang et al., MICCAI 2017 (methods.md A1). With p = softmax f(x) and D on (p, x):
+    Zhang et al., MICCAI 2017. With p = softmax f(x) and D on (p, x):
     segmentor L = Lsup + w fool(D(p_u, x_u)), critic L = D(p_l, x_l) labelled, D(p_u, x_u) not.
     Both classes are soft maps of one network, so that no critic wins by spotting one-hot maps, and
     l is drawn from anywhere in the labelled volumes, so that none wins by spotting what the

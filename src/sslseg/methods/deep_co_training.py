@@ -49,7 +49,7 @@ class DeepCoTrainingParams(SemiSupervisedParams):
 class DeepCoTraining(Ensemble[DeepCoTrainingParams]):
     """Networks that agree on unlabelled images, kept different by adversarial ones.
 
-    Peng et al., Pattern Recognition 2020 (methods.md B6b), on unlabelled items where nobody
+    Peng et al., Pattern Recognition 2020, on unlabelled items where nobody
     annotated: agreement JSD(p_1..p_K), here over ln C; diversity KL(sg p_i(x) || p_j(x_i)) with
     x_i = x + eps sign(grad_x CE(z_i, argmax p_i)), an image that moves network i away from what
     it said, on which j shall say what i says of x. Choices of ours: of the ordered pairs one is
@@ -63,6 +63,8 @@ class DeepCoTraining(Ensemble[DeepCoTrainingParams]):
 
     A step costs K * 3 (Bl + Bu) + 5 Bu forward passes of an item (17 B for two networks, without
     `diversity` 12 B), where `supervised` costs 3 Bl.
+
+    Defaults: consistency 0.5, start 0.3, networks 2, diversity 0.05, epsilon 0.1.
     """
 
     name = "deep-co-training"

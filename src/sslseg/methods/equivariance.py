@@ -35,7 +35,7 @@ class EquivarianceParams(SemiSupervisedParams):
 class Equivariance(Method[EquivarianceParams]):
     """Two branches of one network see an image and its moved copy and must agree.
 
-    Bortsova et al., MICCAI 2019 (methods.md B1): with T the transform of a step and w the mask of
+    Bortsova et al., MICCAI 2019: with T the transform of a step and w the mask of
     voxels that it reads from inside the image, mean_v w sum_c (T p(x) - p(T x))^2. Both branches
     share the weights and both have a gradient; there is no teacher in the loss. The term acts on
     unlabelled items, on voxels that nobody annotated. `warps` are the paper's: elastic and affine,
@@ -49,6 +49,8 @@ class Equivariance(Method[EquivarianceParams]):
     `supervised`, hence 0.3 (SSL4MIS, with turns: 0.1).
 
     A step costs 3 Bl + 6 Bu forward passes of an item, where `supervised` costs 3 Bl.
+
+    Defaults: consistency 0.3, start 0.3, transform warps.
     """
 
     name = "equivariance"

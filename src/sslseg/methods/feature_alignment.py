@@ -30,7 +30,7 @@ class FeatureAlignmentParams(SemiSupervisedParams):
 class FeatureAlignment(Method[FeatureAlignmentParams]):
     """A critic reads several layers and tells the domains; the segmentor makes that impossible.
 
-    Kamnitsas et al., IPMI 2017 (methods.md A3): L = Lsup(source) - a L_dom(D(h), domain), h the
+    Kamnitsas et al., IPMI 2017: L = Lsup(source) - a L_dom(D(h), domain), h the
     features of all levels of encoder and decoder but the logits, pooled to the coarsest, joined and
     projected by D's first 1x1 convolution. Early layers matter less, but a critic of the last ones
     alone is easily fooled. Choices of ours: -L_dom in its non-saturating form, which calls each
@@ -40,6 +40,8 @@ class FeatureAlignment(Method[FeatureAlignmentParams]):
     domains: with batch-norm statistics of its own each domain's features would have the same mean
     and spread, which hides from D the very difference that prediction, with common statistics,
     brings back.
+
+    Defaults: consistency 0.05, start 0.3.
     """
 
     name = "feature-alignment"

@@ -58,12 +58,14 @@ class Fork(nn.Module):
 class McNet(Method[McNetParams]):
     """Decoders that differ in how they upsample learn each other's sharpened answers.
 
-    Wu et al., MedIA 2022 (methods.md D2): with sharp(p) = p^(1/T) / sum_c p^(1/T), the term is
+    Wu et al., MedIA 2022: with sharp(p) = p^(1/T) / sum_c p^(1/T), the term is
     the mean over ordered pairs i != j of mean (p_i - sharp(p_j))^2, over the whole batch but only
     on voxels that nobody annotated. The published sharpening is this for two classes, and its
     gradient flows through both sides, as here. Published are sums over decoders and over pairs;
     means keep the weight independent of their number. 4 would be the published balance, with which
     a long run on few slices drifts; hence 1.
+
+    Defaults: consistency 1.0, start 0.3, temperature 0.1.
     """
 
     name = "mc-net"

@@ -37,9 +37,9 @@ class MeanTeacher(Method[MeanTeacherParams]):
     """The student learns on strong views what its EMA teacher says on weak ones.
 
     Tarvainen & Valpola, NeurIPS 2017; Perone & Cohen-Adad, DLMIA 2018 for segmentation.
-    ``probabilities``: mean (p_student - p_teacher)^2, the papers' term (methods.md B4).
+    ``probabilities``: mean (p_student - p_teacher)^2, the papers' term.
     ``pseudo-labels``: CE to the teacher's argmax where its probability reaches `threshold`, zero
-    elsewhere (FixMatch's form, as in AD-MT and UniMatch; D2). The student's view of unlabelled
+    elsewhere (FixMatch's form, as in AD-MT and UniMatch). The student's view of unlabelled
     items is changed in intensity and mixed box by box (French et al., BMVC 2020), the teacher's
     answer with it. Both see the item in the same warped frame, where Perone's teacher sees the
     image as it is. The term acts on voxels that nobody annotated. Its published weight is 0.1

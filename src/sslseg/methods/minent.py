@@ -23,11 +23,13 @@ class MinEntParams(SemiSupervisedParams):
 class MinEnt(Method[MinEntParams]):
     """The direct way of AdvEnt: the mean entropy of predictions on hidden voxels falls.
 
-    Grandvalet & Bengio, NeurIPS 2004; Vu et al., CVPR 2019 (methods.md A4): L = Lsup + l mean_v
+    Grandvalet & Bengio, NeurIPS 2004; Vu et al., CVPR 2019: L = Lsup + l mean_v
     H(p_v) / ln C. It acts on voxels of unlabelled items that nobody annotated (SSL4MIS takes the
     whole batch, labelled items too, which supervision rules anyway), one domain or two. Alone it
     makes everything the commonest class, so its weight is small and waits for supervision
     (published: 0.1 in SSL4MIS, 1e-3 in AdvEnt).
+
+    Defaults: consistency 0.1, start 0.3.
     """
 
     name = "minent"

@@ -51,7 +51,7 @@ class MultiViewParams(SemiSupervisedParams):
 class MultiView(Ensemble[MultiViewParams]):
     """One network for each plane; each learns what the two others together are sure of.
 
-    Xia et al. (UMCT), WACV and MedIA 2020 (methods.md B6a): networks with flat kernels and strides
+    Xia et al. (UMCT), WACV and MedIA 2020: networks with flat kernels and strides
     see one plane each and stay different. View i is taught sum_j c_j p_j / sum_j c_j over j != i,
     c_j = 1 / U_j. U_j is the variance of view j over `passes` with dropout (the paper, K = 10) or,
     with one pass, its squared distance from the mean of all views: a view that two others

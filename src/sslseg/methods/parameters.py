@@ -65,6 +65,14 @@ def fill(model: type[BaseModel], settings: dict[str, Scalar]) -> BaseModel:
         name = str(problem["loc"][0]) if problem["loc"] else "parameters"
         raise SslsegError(
             f"{name}={problem['input']!r}",
-            problem["msg"][0].lower() + problem["msg"][1:],
+            _expected(problem["msg"]),
             "Change the value and train again.",
         ) from error
+
+
+def _expected(message: str) -> str:
+    """Return what pydantic says of a value in words that follow "expected"."""
+    words = message.removeprefix("Input should be ")
+    if words.startswith(("greater", "less")):
+        return f"a value {words}"
+    return words[0].lower() + words[1:]

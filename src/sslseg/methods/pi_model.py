@@ -39,7 +39,7 @@ class PiModelParams(SemiSupervisedParams):
 class PiModel(Method[PiModelParams]):
     """One network sees an image twice, with other noise and other features dropped.
 
-    Laine & Aila, ICLR 2017 (methods.md B2): w(t) mean (p(x; xi1) - p(x; xi2))^2 over voxels and
+    Laine & Aila, ICLR 2017: w(t) mean (p(x; xi1) - p(x; xi2))^2 over voxels and
     classes, xi the dropout mask and clipped input noise. Both passes have a gradient; with
     `one_sided` the second has none. The term acts on unlabelled items, on voxels that nobody
     annotated. The EMA, which the paper has not, predicts and is built without dropout: it has

@@ -164,10 +164,10 @@ class CriticParams(BaseModel):
     """The pixel discriminator that can ride along with every method.
 
     How it plays and learns holds for the critics of a method's own too. The settings after
-    `critic_start` are the remedies of methods.md A7; docs/methods.md says which symptom asks for
-    which. Published critics (A1, A2, A4, A5) learn at 1e-4, with poly decay in all but A1; they are
-    larger, unbounded and have tens of thousands of steps. Ours have spectral norm and some hundred
-    steps: 1e-3, which stays unless `critic_decay`.
+    `critic_start` are remedies; docs/methods.md says which symptom asks for which. The published
+    critics of `dan`, `adaptsegnet`, `advent` and `advsemiseg` learn at 1e-4, with poly decay in all
+    but the first; they are larger, unbounded and have tens of thousands of steps. Ours have
+    spectral norm and some hundred steps: 1e-3, which stays unless `critic_decay`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

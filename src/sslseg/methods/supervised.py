@@ -10,7 +10,7 @@ from sslseg.methods.base import Method, MethodParams, Networks, StepOutput, supe
 class Supervised(Method[MethodParams]):
     """Masked cross-entropy and Dice on annotated voxels; unlabelled volumes are not used.
 
-    L = 0.5 (CE + Dice) over annotated voxels (methods.md 0.3; Cicek et al. 2016 for sparse
+    L = 0.5 (CE + Dice) over annotated voxels (Cicek et al. 2016 for sparse
     slices). Prediction by the EMA of the weights, which costs nothing and steadies short runs.
     """
 

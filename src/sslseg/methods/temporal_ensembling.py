@@ -46,7 +46,7 @@ class TemporalEnsemblingParams(SemiSupervisedParams):
 class TemporalEnsembling(Method[TemporalEnsemblingParams]):
     """The target of a voxel is the average of what the network said of it at earlier visits.
 
-    Laine & Aila, ICLR 2017 (methods.md B3): Z <- a Z + (1 - a) p, target Z / (1 - a^k), k the
+    Laine & Aila, ICLR 2017: Z <- a Z + (1 - a) p, target Z / (1 - a^k), k the
     visits of the voxel; mean (p - target)^2, 0 while k = 0. Z lies on the training grid of each
     volume. p is what the network says, in eval mode and without gradient, of the item as it was
     cut: the output on the warped view could only be brought back by inverting an elastic field,

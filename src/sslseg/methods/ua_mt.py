@@ -42,7 +42,7 @@ class UaMtParams(SemiSupervisedParams):
 class UncertaintyAwareMeanTeacher(Method[UaMtParams]):
     """Mean Teacher, masked by the entropy of several noisy passes of the teacher.
 
-    Yu et al., MICCAI 2019 (methods.md B5). With pbar the mean of T = 8 passes and U its entropy
+    Yu et al., MICCAI 2019. With pbar the mean of T = 8 passes and U its entropy
     over ln C in [0, 1], the consistency is sum_v M |p - p'|^2 / (C sum_v M), M = 1[U < tau(t)],
     tau = 0.75 + 0.25 exp(-5 (1 - t)^2), p' one further noisy pass. The published code divides
     U by ln 2 and the distance by 2 whatever the number of classes; with ln C and C tau and weight
@@ -54,6 +54,8 @@ class UncertaintyAwareMeanTeacher(Method[UaMtParams]):
     gives. The prediction drops nothing.
 
     A step costs 3 (Bl + Bu) + (T + 1) Bu forward passes of an item, where `supervised` costs 3 Bl.
+
+    Defaults: consistency 2.0, start 0.3, passes 8, dropped 0.05, ema_decay 0.99.
     """
 
     name = "ua-mt"

@@ -38,7 +38,7 @@ class UniMatchParams(SemiSupervisedParams):
 class UniMatch(Method[UniMatchParams]):
     """The network's own confident labels on a weak view teach three perturbed ones.
 
-    Yang et al., CVPR 2023, as in its medical folder (methods.md D2): with the label
+    Yang et al., CVPR 2023, as in its medical folder: with the label
     argmax p_weak where max p_weak >= 0.8, L = L_sup + 1/4 (Dice_strong1 + Dice_strong2) +
     1/2 Dice_features. Strong views change intensities and are mixed box by box, the label with
     them; the features' view drops half of the encoder's channels at every level. Voxels below
@@ -46,6 +46,8 @@ class UniMatch(Method[UniMatchParams]):
     0.95 a class of which few slices are annotated can vanish from the labels, and nothing brings
     it back. The paper has no teacher (the EMA here only predicts), no supervised share and no
     rising weight.
+
+    Defaults: consistency 1.0, start 0.3, threshold 0.8, drop 0.5.
     """
 
     name = "unimatch"

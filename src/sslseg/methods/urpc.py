@@ -31,13 +31,15 @@ class UrpcParams(SemiSupervisedParams):
 class Urpc(Method[UrpcParams]):
     """Every level of the decoder predicts, and each is pulled to the mean of all.
 
-    Luo et al., MICCAI 2021; MedIA 2022 (methods.md D2). With p_s the prediction of scale s and
+    Luo et al., MICCAI 2021; MedIA 2022. With p_s the prediction of scale s and
     pbar the mean over scales, D_s = sum_c pbar_c ln(pbar_c / p_sc) is how far a scale is from the
     mean and exp(-D_s) how far it is believed: L = mean_s [ sum_v exp(-D_s) (p_s - pbar)^2 /
     sum_v exp(-D_s) + mean_v D_s ], over voxels that nobody annotated. All scales are supervised
     alike. One pass gives the doubt for nothing: the scales are members, and their mutual
     information is the mean of D_s with its two sides exchanged. The published weight is 0.1, which
     nobody feels in a run of some hundred steps; with 5 and few slices a long run drifts.
+
+    Defaults: consistency 1.0, start 0.3.
     """
 
     name = "urpc"

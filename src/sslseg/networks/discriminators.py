@@ -1,6 +1,6 @@
 """Critics: of each voxel, of patches, of whole images, of features. All take any patch size.
 
-None has batch norm: it would mix real and fake statistics (methods.md A7). Spectral norm bounds
+None has batch norm: it would mix real and fake statistics. Spectral norm bounds
 how sharply they answer, unless it is switched off.
 """
 

@@ -12,7 +12,7 @@ MEMORY = 0.95
 
 WINS, LOSES = 0.1, 0.68
 """Cross-entropy below which a critic leaves nothing to learn, and above which it knows nothing
-(methods.md H12; authors of published code call 0.2 to 0.5 healthy)."""
+(authors of published code call 0.2 to 0.5 healthy)."""
 
 
 class Record(nn.Module):

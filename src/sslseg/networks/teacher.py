@@ -12,7 +12,7 @@ def update_teacher(teacher: nn.Module, student: nn.Module, step: int, decay: flo
 
     The decay is ``min(1 - 1 / (step + 1), decay)``: at step 0 the teacher becomes a copy. All
     floating tensors are averaged, batch-norm statistics included, else a teacher in eval mode
-    would use statistics of other weights (methods.md B4, pitfall 1); integer buffers are copied.
+    would use statistics of other weights; integer buffers are copied.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from sslseg.core.errors import SslsegError
-from sslseg.methods import learners_in
+from sslseg.methods import by_name, learners_in
 from sslseg.pretraining.base import Pretext, PretextParams
 
 NOT_PRETEXTS = {"base", "catalogue"}
@@ -13,9 +13,15 @@ NOT_PRETEXTS = {"base", "catalogue"}
 
 @cache
 def registry() -> dict[str, type[Pretext[PretextParams]]]:
-    """Return every pre-training method by its name, in alphabetical order."""
+    """Return every pre-training method by its name, in alphabetical order.
+
+    Raises
+    ------
+    SslsegError
+        When two have the same name.
+    """
     found = learners_in(__path__, __name__, Pretext, NOT_PRETEXTS)
-    return {each.name: each for each in sorted(found, key=lambda each: str(each.name))}
+    return by_name(sorted(found, key=lambda each: str(each.name)))
 
 
 def find(name: str) -> type[Pretext[PretextParams]]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from sslseg.data.batch import Batch, Place
@@ -40,10 +41,13 @@ class ContrastiveParams(PretextParams):
         "(not-same-place), or count as unlike (views; right where volumes show different regions).",
     )
     partitions: int = Field(
-        4, ge=1, le=64, description="Parts into which the height of a volume is divided."
+        4,
+        ge=1,
+        le=64,
+        description="Parts into which the height of a volume is divided; 1 only with views.",
     )
     local: float = Field(
-        0.5, ge=0, le=1, description="Share of the run, at its end, that teaches the decoder."
+        0.5, ge=0, lt=1, description="Share of the run, at its end, that teaches the decoder."
     )
     temperature: float = Field(
         0.1,
@@ -52,6 +56,16 @@ class ContrastiveParams(PretextParams):
         description="How hard the nearest unlike images are pushed away; small is harder.",
         json_schema_extra=ADVANCED,
     )
+
+    @field_validator("partitions")
+    @classmethod
+    def _something_is_unlike(cls, partitions: int, info: ValidationInfo) -> int:
+        if partitions == 1 and info.data.get("strategy") in ("same-place", "not-same-place"):
+            raise PydanticCustomError(
+                "one_partition",
+                "Input should be at least 2, else no slices are unlike, unless strategy=views",
+            )
+        return partitions
 
 
 class GlobalHead(nn.Module):
@@ -93,7 +107,7 @@ class Pairs:
 class Contrastive(Pretext[ContrastiveParams]):
     """First whole slices, then places within a slice, are told apart.
 
-    Chaitanya et al., NeurIPS 2020 (methods.md C2). Global: two views of every slice; volumes are
+    Chaitanya et al., NeurIPS 2020. Global: two views of every slice; volumes are
     cut into partitions along the slice axis. Positives are the other view (`views`, G^R); slices
     of the same partition are no negatives either (`not-same-place`, G^D-), or positives too
     (`same-place`, G^D). Local, with the encoder frozen: a place of a feature map after the first

@@ -6,7 +6,8 @@ import math
 from itertools import product
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from sslseg.core.errors import SslsegError
@@ -26,7 +27,7 @@ class JigsawParams(PretextParams):
     """Parameters of jigsaw puzzles."""
 
     tiles: int = Field(
-        0, ge=0, le=7, description="Tiles along each side; 0: 3 on slices, 2 in boxes."
+        0, ge=0, le=7, description="Tiles along each side, at least 2; 0: 3 on slices, 2 in boxes."
     )
     gap: float = Field(
         0.15, ge=0, le=0.8, description="Share of a tile's side left out, so that no borders match."
@@ -44,6 +45,15 @@ class JigsawParams(PretextParams):
         description="Kinds of image among the channels; each tile shows one of them.",
         json_schema_extra=ADVANCED,
     )
+
+    @field_validator("tiles")
+    @classmethod
+    def _more_than_one(cls, tiles: int) -> int:
+        if tiles == 1:
+            raise PydanticCustomError(
+                "one_tile", "Input should be 0 or at least 2: one tile is no puzzle"
+            )
+        return tiles
 
 
 class PuzzleHead(nn.Module):
@@ -64,7 +74,7 @@ class PuzzleHead(nn.Module):
 class Jigsaw(Pretext[JigsawParams]):
     """Tiles are shuffled, and the network says how to lay them.
 
-    Taleb et al., IPMI 2021 (methods.md C1): a shared encoder and a head score each tile for each
+    Taleb et al., IPMI 2021: a shared encoder and a head score each tile for each
     place, ``A (B, N, N)``; Sinkhorn makes them a soft permutation S of exp(A / 0.1); the loss is
     the mean squared difference between the true tiles P* and the reordered ones ``S^T P``. Against
     shortcuts, tiles have gaps and intensities of their own: the encoder sees the changed tiles,
@@ -74,6 +84,8 @@ class Jigsaw(Pretext[JigsawParams]):
     With `modalities` > 1 the channels are that many images of the same anatomy, each with its
     neighbouring slices, and every tile is shown in one of them, drawn at random. Projects hold one
     image a case today, so 1 is right for all of them.
+
+    Defaults: tiles 0, gap 0.15, temperature 0.1, modalities 1.
     """
 
     name = "jigsaw"

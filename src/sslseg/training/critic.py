@@ -1,4 +1,4 @@
-"""The discriminator that rides along with any method (AdvSemiSeg, methods.md A5)."""
+"""The discriminator that rides along with any method (AdvSemiSeg)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether adversarial training goes well, in figures and words (methods.md A7 and H12)."""
+"""Whether adversarial training goes well, in figures and words."""
 
 from __future__ import annotations
 

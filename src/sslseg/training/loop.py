@@ -144,7 +144,7 @@ def train(job: Job, control: Control) -> Iterator[Event]:
     if worth_keeping and job.trainer.step_count:
         step = job.trainer.step_count
         yield CheckpointSaved(run=run, step=step, path=job.conclude())
-        yield from job.validate()
+        yield from _validate(job, clock)
         yield from job.afterwards()
     yield RunFinished(
         run=run,
@@ -177,10 +177,12 @@ def _finite(trainer: Trainer) -> bool:
 
 @dataclass
 class _Clock:
-    """Wall time of a run, and when each recurring task is due."""
+    """Wall time of a run, when each recurring task is due, and where it was validated last."""
 
     began: float = field(default_factory=lambda: time.monotonic())
     last: dict[str, float] = field(default_factory=dict)
+    validated: int | None = None
+    """The step of the last validation that said something."""
 
     def elapsed(self) -> float:
         return time.monotonic() - self.began
@@ -219,7 +221,7 @@ def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, 
                 yield _reported(job, report, clock)
             return FinishReason.COMPLETED if fraction >= 1 else FinishReason.STOPPED
         if fraction >= job.trainer.joins and not joined:
-            yield from job.validate()
+            yield from _validate(job, clock)
             job.join_held_out()
             joined, sampler = True, data.sampler()
         if clock.due("poll", POLL_SECONDS):
@@ -244,7 +246,7 @@ def _along_the_way(job: Job, clock: _Clock, pace: _Pace) -> Iterator[Event]:
     """Validate, show and save when it is time."""
     if clock.due("validate", pace.validate):
         began = time.monotonic()
-        yield from job.validate()
+        yield from _validate(job, clock)
         pace.validate = max(pace.validate, (time.monotonic() - began) / VALIDATION_SHARE)
         clock.done("validate")
     if _worth_seeing(job, clock) and clock.due("preview", pace.preview):
@@ -257,6 +259,17 @@ def _along_the_way(job: Job, clock: _Clock, pace: _Pace) -> Iterator[Event]:
         pace.checkpoint = CHECKPOINT_SECONDS
         clock.done("checkpoint")
         yield CheckpointSaved(run=job.started.run, step=job.trainer.step_count, path=path)
+
+
+def _validate(job: Job, clock: _Clock) -> Iterator[Event]:
+    """Validate, unless this very step was: the same weights would say the same twice."""
+    step = job.trainer.step_count
+    if step == clock.validated:
+        return
+    said = job.validate()
+    if said:
+        clock.validated = step
+    yield from said
 
 
 def _preview(job: Job, clock: _Clock) -> Iterator[Event]:

@@ -10,12 +10,13 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from sslseg.core.config import Scalar, TrainRequest
-from sslseg.core.errors import SslsegError
+from sslseg.core.errors import SslsegError, UnknownMethod
 from sslseg.core.prediction import CriticHealth
 from sslseg.methods import find
 from sslseg.methods.base import MethodParams
 from sslseg.methods.parameters import fill
 from sslseg.methods.shared import CriticParams, TrainingParams
+from sslseg.pretraining.base import PretextParams
 from sslseg.storage import checkpoints
 from sslseg.storage.runs import serving
 from sslseg.training.device import Device
@@ -83,9 +84,14 @@ def sort_settings(
         raise SslsegError(
             f"setting {unknown[0]!r} for method {name}",
             "one of " + ", ".join(sorted(known)),
-            "Correct the name; `sslseg methods` lists them.",
+            f"Correct the name; `{_lister(models)}` lists them.",
         )
     return [fill(model, settings) for model in models]
+
+
+def _lister(models: Sequence[type[BaseModel]]) -> str:
+    pretext = any(issubclass(each, PretextParams) for each in models)
+    return "sslseg pretrain --help" if pretext else "sslseg methods"
 
 
 def make_trainer(request: TrainRequest, method: str, plan: Plan, device: Device) -> Trainer:
@@ -185,7 +191,7 @@ def load(project: Path, device: Device) -> tuple[Trainer, ModelFacts]:
     Raises
     ------
     SslsegError
-        When there is no model yet.
+        When there is no model yet, or none of its method's name is installed.
     """
     found = load_facts_and_tensors(project)
     if found is None:
@@ -195,7 +201,14 @@ def load(project: Path, device: Device) -> tuple[Trainer, ModelFacts]:
             "Label a few slices and press Train (or run `sslseg train`).",
         )
     facts, tensors = found
-    trainer = make_trainer(facts.request, facts.method, facts.plan, device)
+    try:
+        trainer = make_trainer(facts.request, facts.method, facts.plan, device)
+    except UnknownMethod as error:
+        raise SslsegError(
+            f"a model that was trained with {facts.method}, which is not installed",
+            "the package with this method",
+            "Install it, or train again with another method.",
+        ) from error
     trainer.load_weights(tensors)
     trainer.step_count = facts.step
     return trainer, facts

@@ -131,7 +131,7 @@ class Trainer:
         return RidingCritic(net, optimiser, self.critic_params)
 
     def step(self, sampler: Sampler, fraction: float) -> StepReport:
-        """Take one optimiser step (methods.md F3).
+        """Take one optimiser step.
 
         Parameters
         ----------
