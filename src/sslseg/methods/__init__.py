@@ -12,6 +12,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
+from sslseg.core.catalogue import pretraining_methods
 from sslseg.core.errors import SslsegError, UnknownMethod
 from sslseg.methods.base import Method, MethodParams
 
@@ -118,9 +119,7 @@ def find(name: str) -> type[Method[MethodParams]]:
 
 
 def _advice(name: str) -> str:
-    from sslseg import pretraining  # which imports this module
-
-    if name in pretraining.registry():
+    if any(way.name == name for way in pretraining_methods()):
         return f"{name} learns from images alone: see `sslseg pretrain --help`."
     return "Choose one of these."
 
