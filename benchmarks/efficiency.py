@@ -61,8 +61,10 @@ FILE = "efficiency.jsonl"
 TOOL = "auto"
 STRATEGIES = (TOOL, "equal", "random-foreground")
 FULL_THREADS = 2
-HIPPOCAMPUS_POOL = {"test": 80, "train": 50}
 """With so many full supervision is looked for where it is not kept with those of the arms."""
+
+HIPPOCAMPUS_POOL = {"test": 80, "train": 50}
+"""What `pool_size` is there."""
 
 HEAD = (
     "Strategy",
