@@ -95,6 +95,8 @@ class CaseTable(QTableWidget):
         header.setHighlightSections(False)
         header.setTextElideMode(Qt.TextElideMode.ElideRight)
         header.sectionResized.connect(self._share_width)
+        # Once more when Qt has resized all of them: while it does, widths may be those of before.
+        header.sectionResized.connect(self._share_width, Qt.ConnectionType.QueuedConnection)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setWordWrap(False)  # else text is cut at a space instead of in the middle
         self.setColumnWidth(UNCERTAINTY, BAR_WIDTH)
