@@ -87,7 +87,7 @@ class Controller:
         self.background = self.threads.files
         self.corrections = Corrections(self.background)
         self._predictions = Predictions(
-            self.view, self.worklist, self.background, self.report, self.predicted.emit
+            self.view, self.worklist, self.threads, self.report, self.predicted.emit
         )
         self._adding = Adding(self.background, self.report, self._list_cases)
         self.store: ProjectStore | None = None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from napari_sslseg.background import Background, OnError
+from napari_sslseg.background import OnError, Threads
 from napari_sslseg.case_view import CaseView
 from napari_sslseg.reading import fits, unless_replaced
 from napari_sslseg.summaries import Worklist, read_facts
@@ -24,8 +24,8 @@ class Predictions:
         Shows that of the case on the screen.
     worklist : Worklist
         Takes the figures of all.
-    files : Background
-        Reads them.
+    threads : Threads
+        Read them; the figures of a whole project do not keep the screen waiting.
     report : callable
         Hears of a damaged one.
     shown : callable
@@ -36,13 +36,13 @@ class Predictions:
         self,
         view: CaseView,
         worklist: Worklist,
-        files: Background,
+        threads: Threads,
         report: OnError,
         shown: Callable[[Prediction], object],
     ) -> None:
         self._view = view
         self._worklist = worklist
-        self._files = files
+        self._threads = threads
         self._report = report
         self._shown = shown
 
@@ -72,9 +72,11 @@ class Predictions:
                 self._view.show_prediction(prediction)
                 self._shown(prediction)
 
-        read = partial(arrays.load_prediction, folder, probability=False)
-        self._files.submit(read, show, unless_replaced(folder, self._report))
+        read = partial(arrays.load_prediction, folder)
+        self._threads.files.submit(read, show, unless_replaced(folder, self._report))
 
     def _read_figures(self, store: ProjectStore, case: str, folder: Path) -> None:
         read = partial(read_facts, folder, case, store)
-        self._files.submit(read, self._worklist.note, unless_replaced(folder, self._report))
+        self._threads.figures.submit(
+            read, self._worklist.note, unless_replaced(folder, self._report)
+        )

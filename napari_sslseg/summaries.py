@@ -14,6 +14,7 @@ from psygnal import Signal
 
 from sslseg.core.annotation import Annotation, SliceRecord, SliceState, slice_target
 from sslseg.core.geometry import Array, take_slice
+from sslseg.core.prediction import mean_uncertainty
 from sslseg.storage import arrays
 from sslseg.storage.store import ProjectStore
 
@@ -166,42 +167,39 @@ class Worklist:
 def read_facts(folder: Path, case: str, store: ProjectStore) -> PredictionFacts:
     """Read what the worklist needs of a prediction; raises SslsegError if it is damaged.
 
-    A model that has learnt from the held-out slices gets no Dice on them.
+    Its arrays take seconds on a CT. They are read where slices are held out, for their Dice, and
+    where an earlier version of the program left no figures beside them. A model that has learnt
+    from the held-out slices gets no Dice on them.
     """
-    dice = None
-    labels = arrays.load_array(folder, "labels")
-    uncertainty = arrays.load_array(folder, "uncertainty")
     saw_held_out = arrays.load_info(folder).saw_held_out
-    if not saw_held_out:
-        annotation = store.annotation(case, skip_damaged=True)  # damage is told with the case
-        dice = held_out_dice(labels, annotation, store.slices(case))
+    dice = None if saw_held_out else _dice(folder, case, store)
+    figures = arrays.load_figures(folder)
     return PredictionFacts(
         case=case,
-        uncertainty=mean_uncertainty(labels, uncertainty),
+        uncertainty=_uncertainty(folder) if figures is None else figures.uncertainty,
         dice=dice,
         saw_held_out=saw_held_out,
     )
 
 
-def mean_uncertainty(labels: npt.NDArray[np.uint8], uncertainty: Array) -> float | None:
-    """Return the mean in the predicted structures' bounding box, two voxels wider.
-
-    Over a whole volume the easy background would hide the difference between cases. None where
-    nothing is predicted: there is no structure to be unsure of.
-    """
-    found = np.argwhere(labels)
-    if not len(found):
+def _dice(folder: Path, case: str, store: ProjectStore) -> float | None:
+    records = store.slices(case)
+    if not any(_held_out(record) for record in records):
         return None
-    low, high = np.maximum(found.min(axis=0) - 2, 0), found.max(axis=0) + 3
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    return float(np.mean(uncertainty[box], dtype=np.float64))
+    annotation = store.annotation(case, skip_damaged=True)  # damage is told with the case
+    return held_out_dice(arrays.load_array(folder, "labels"), annotation, records)
+
+
+def _uncertainty(folder: Path) -> float | None:
+    labels, uncertainty = (arrays.load_array(folder, name) for name in ("labels", "uncertainty"))
+    return mean_uncertainty(labels, uncertainty)
 
 
 def held_out_dice(
     labels: npt.NDArray[np.uint8], annotation: Annotation, records: Iterable[SliceRecord]
 ) -> float | None:
     """Return the mean Dice over classes on held-out slices; None where none shows a class."""
-    held = [r for r in records if r.validation and r.state is not SliceState.NONE]
+    held = [record for record in records if _held_out(record)]
     return pooled_dice(
         (
             slice_target(take_slice(annotation.labels, r.key.plane, r.key.index), r.state),
@@ -209,6 +207,10 @@ def held_out_dice(
         )
         for r in held
     )
+
+
+def _held_out(record: SliceRecord) -> bool:
+    return record.validation and record.state is not SliceState.NONE
 
 
 def pooled_dice(slices: Iterable[tuple[Array, Array]]) -> float | None:

@@ -339,7 +339,7 @@ def test_predict_names_its_cases(world):
 def test_methods_lists_parameters():
     found = done("methods", "--json").json
     assert {"supervised", "mean-teacher", "ua-mt", "co-training"} <= {m["name"] for m in found}
-    keys = {"name", "family", "summary", "source", "parameters", "needs_domains"}
+    keys = {"name", "family", "summary", "source", "parameters", "needs_domains", "dimensions"}
     assert all(set(m) == keys for m in found)
     assert "mean-teacher (" in done("methods").out
 

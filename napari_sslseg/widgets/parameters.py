@@ -9,12 +9,19 @@ from typing import Any
 from magicgui.widgets import Container, Widget, create_widget
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_sslseg.widgets.style import Section
+from napari_sslseg.widgets.style import Section, hint
 from sslseg.core.config import MethodInfo, Parameter, Scalar
 from sslseg.core.titles import title
 
 TYPES = {"bool": bool, "int": int, "float": float, "str": str}
 LIMIT = 1e6
+HEADINGS = {
+    "method": "This method",
+    "training": "Network and training",
+    "critic": "Discriminator",
+}
+"""Above the advanced parameters of a group."""
+
 LABEL_ROOM = 1.3
 """The theme's font, not known yet when the form is made, may be wider."""
 
@@ -72,9 +79,9 @@ class ParameterForm(QWidget):
         common = [each for each in method.parameters if not each.advanced]
         advanced = [each for each in method.parameters if each.advanced]
         if common:
-            self._layout.addWidget(self._form(common))
+            self._layout.addWidget(_aligned(self._form(common)))
         if advanced:
-            section = Section("Advanced", self._form(advanced), folded=True)
+            section = Section("Advanced", _aligned(self._grouped(advanced)), folded=True)
             self._layout.addWidget(section)
         self.set_value(self._shared | self._own.get(method.name, {}))
 
@@ -104,15 +111,23 @@ class ParameterForm(QWidget):
             if name in values:
                 self._shared[name] = values[name]
 
+    def _grouped(self, parameters: Sequence[Parameter]) -> QWidget:
+        """Return one form below another, each under what it is about."""
+        whole = QWidget()
+        layout = QVBoxLayout(whole)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for group, heading in HEADINGS.items():
+            members = [each for each in parameters if each.group == group]
+            if members:
+                layout.addWidget(hint(heading))
+                layout.addWidget(self._form(members))
+        return whole
+
     def _form(self, parameters: Sequence[Parameter]) -> QWidget:
         container: Container[Widget] = Container(widgets=[field(each) for each in parameters])
         container.margins = (0, 0, 0, 0)
         self._containers.append(container)
         native: QWidget = container.native
-        labels = native.findChildren(QLabel)
-        widest = max((label.sizeHint().width() for label in labels), default=0)
-        for label in labels:
-            label.setFixedWidth(round(LABEL_ROOM * widest))
         return native
 
     def _clear(self) -> None:
@@ -122,3 +137,12 @@ class ParameterForm(QWidget):
             if form is not None:
                 form.setParent(None)
                 form.deleteLater()
+
+
+def _aligned(whole: QWidget) -> QWidget:
+    """Give the labels before its fields one width."""
+    labels = [label for label in whole.findChildren(QLabel) if label.objectName() != "hint"]
+    widest = max((label.sizeHint().width() for label in labels), default=0)
+    for label in labels:
+        label.setFixedWidth(round(LABEL_ROOM * widest))
+    return whole

@@ -20,6 +20,7 @@ def small_plot(parent: QWidget, height: int = 88) -> pyqtgraph.PlotWidget:
     plot.setMenuEnabled(False)
     plot.setMouseEnabled(x=False, y=False)
     plot.hideButtons()
+    plot.getPlotItem().layout.setContentsMargins(1, 6, 1, 1)  # for half of the topmost number
     plot.getAxis("left").setWidth(30)
     plot.getAxis("bottom").setHeight(18)
     for axis in ("left", "bottom"):

@@ -45,9 +45,6 @@ from sslseg.core.words import counted
 from sslseg.runner import RunnerState
 
 BASELINE = "supervised"
-OF_BOXES = ("cross-teaching", "multi-view")
-"""Methods that train networks of boxes whatever is chosen."""
-
 NEVER = "no training yet"
 NO_PLAN = "The plan of a training stands here once it has begun."
 SHOWN_EVERY = 1.0
@@ -112,8 +109,8 @@ class TrainWidget(QWidget):
         method = self._methods[asked.method or ""]
         shared = {each.name for each in method.parameters if each.group == "training"}
         settings = {name: value for name, value in asked.settings.items() if name in shared}
-        if method.name in OF_BOXES:
-            settings["dimensions"] = "3d"
+        if method.dimensions != "any":
+            settings["dimensions"] = method.dimensions
         way = self.pretrain_method.currentData()
         return asked.model_copy(
             update={

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from sslseg.core.annotation import SliceState
+from sslseg.core.annotation import SliceRecord, SliceState
 from sslseg.core.config import DeviceChoice, TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
@@ -36,7 +36,7 @@ from sslseg.storage.store import ProjectStore
 from sslseg.suggest.acquisition import slice_scores
 from sslseg.suggest.selection import rank
 from sslseg.suggest.strategies import strategy_named
-from sslseg.suggest.views import CaseView, annotated_slices
+from sslseg.suggest.views import CaseView, annotated_slices, held_out_case
 from sslseg.training import loop, model, pretrained
 from sslseg.training.baseline import baseline_of, watched
 from sslseg.training.device import choose
@@ -274,8 +274,8 @@ class Session:
     ) -> tuple[Suggestion, ...]:
         """Return the slices worth labelling next, best first.
 
-        Without any prediction: diverse cases and spread slices, as every second one is while a
-        class was never drawn. `seed` matters to the strategies that draw at random.
+        Without any prediction: diverse cases and spread slices, as every second one is for a while
+        where a class was never drawn. `seed` matters to the strategies that draw at random.
 
         Raises
         ------
@@ -285,17 +285,20 @@ class Session:
         records, cases = self.store.slices(), self.store.cases()
         folder = pretrained.folder_of(self.store.path)
         learnt = read_embeddings(folder, [record.name for record in cases])
+        newest = model.load_facts(self.store.path)
+        # a training that does not measure learns from held-out slices as from others
+        measured = newest is None or bool(newest.request.settings.get("validation", True))
         views = [
             self._view(
                 record,
-                annotated_slices(records, record.name),
+                records,
                 learnt.get(record.name) or record.features,
+                measured=measured,
             )
             for record in cases
         ]
         if not views:
             raise SslsegError("no case in the project", "at least one", "Add volumes first.")
-        newest = model.load_facts(self.store.path)
         return tuple(
             rank(
                 views,
@@ -312,17 +315,20 @@ class Session:
     def _view(
         self,
         record: CaseRecord,
-        annotated: dict[Plane, tuple[int, ...]],
+        slices: Sequence[SliceRecord],
         features: Sequence[float],
+        *,
+        measured: bool,
     ) -> CaseView:
         folder = arrays.latest_prediction(self.store.path, record.name)
         return CaseView(
             name=record.name,
             geometry=record.geometry,
-            annotated=annotated,
+            annotated=annotated_slices(slices, record.name),
             scores=arrays.load_scores(folder) if folder else None,
             features=np.array(features) if features else None,
             critic=arrays.load_info(folder).critic if folder else CriticHealth(),
+            held_out=measured and held_out_case(slices, record.name),
         )
 
     def catch_up(self, strategy: str, control: Control) -> Iterator[Event]:

@@ -15,6 +15,7 @@ from sslseg.data import preprocessing
 from sslseg.data.preprocessing import (
     cache_file,
     grid_shape,
+    in_hounsfield,
     load_prepared,
     normalise,
     prepare_all,
@@ -268,3 +269,33 @@ def test_too_many_open_files_are_no_damage(store, monkeypatch, number):
     with pytest.raises(SslsegError, match="ulimit"):
         load_prepared(store, case, OWN)
     assert path.read_bytes() == data
+
+
+# ---- CT that does not say so ----
+
+
+def ct(rng=None) -> np.ndarray:
+    """A patient of soft tissue in a third of the volume, air around."""
+    rng = rng or np.random.default_rng(0)
+    data = np.full((30, 20, 20), -1000, np.int16)
+    data[10:20] = rng.integers(-100, 200, (10, 20, 20))
+    return data
+
+
+def test_whole_numbers_with_air_are_taken_for_ct():
+    assert in_hounsfield(ct())
+    assert np.array_equal(normalise(ct()), normalise(ct(), "CT"))
+    assert normalise(ct())[10:20].std() == pytest.approx(1, abs=0.05), "air sets no scale"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(ct() + 1000, id="MR, no number below 0"),
+        pytest.param(ct() / 7.0, id="no whole numbers"),
+        pytest.param(ct()[10:20], id="no air"),
+        pytest.param(np.where(ct() < -500, -4096, ct()), id="a phase image"),
+    ],
+)
+def test_other_volumes_are_not(data):
+    assert not in_hounsfield(data)

@@ -76,6 +76,34 @@ def test_rare_classes_are_drawn_often():
     assert 0.15 < seen < 0.4
 
 
+def test_a_class_that_one_case_shows_is_drawn_as_often_as_the_others():
+    """One case of ten shows class 2: a sixth of the items is centred on it, not a sixtieth."""
+    plain = np.full(SHAPE, IGNORE, np.int16)
+    plain[:, 5, :] = 0
+    plain[0, 5, 0] = 1
+    rare = plain.copy()
+    rare[9, 5, 7] = 2
+    targets = [rare, *[plain] * 9]
+    cases = [TrainingCase(str(n), image(n), Blocks.of(t)) for n, t in enumerate(targets)]
+    plan = replace(tiny_plan(2, labelled=300, unlabelled=0).patches, patch=(1, 1))
+    batch = Sampler(cases, plan, 0).batch(0)
+    assert 0.1 < (batch.y == 2).flatten(1).any(1).float().mean() < 0.25
+
+
+def test_half_of_the_unlabelled_items_lie_where_structures_lie():
+    """At a fifth of each side of the annotated volume; by chance one item in a hundred does."""
+    target = np.full((20, 20, 20), IGNORE, np.int16)
+    target[4] = 0
+    target[4, 4, 4] = 1
+    cases = [TrainingCase("a", image(0, (20, 20, 20)), Blocks.of(target))]
+    cases += [TrainingCase("b", image(1, (80, 80, 80)), None)]
+    plan = PatchPlan(None, 1, (2, 2, 2), 0, 400)
+    places = [place for place in Sampler(cases, plan, 0).batch(0).places if place.case == "b"]
+    starts = np.array([place.start for place in places])
+    near = np.all((starts >= 80 * 0.125 - 2) & (starts <= 80 * 0.325), axis=1)
+    assert 0.4 < near.mean() < 0.65
+
+
 def test_unlabelled_items_come_from_every_case():
     plan = tiny_plan(2, labelled=0, unlabelled=64).patches
     cases = [replace(c, image=np.full(SHAPE, i, np.float16)) for i, c in enumerate(tiny_cases())]
@@ -181,13 +209,19 @@ def test_without_two_sides_nothing_is_compared(home):
 class ByList(Sampler):
     """As a sampler that keeps a list of all annotated voxels, and of those of each class."""
 
-    def _around(self, rng, cases):
-        case = cases[int(rng.integers(len(cases)))]
-        target = case.target.dense()
-        places = np.argwhere(target != IGNORE)
+    def _around(self, rng, known):
+        targets = [(case, case.target.dense()) for case in known.cases]
+        wanted = None
         if rng.random() < CLASS_CENTRED:
-            values = np.unique(target[tuple(places.T)])
-            places = np.argwhere(target == values[rng.integers(len(values))])
+            values = np.unique(np.concatenate([target.ravel() for _, target in targets]))
+            values = values[values != IGNORE]
+            wanted = values[rng.integers(len(values))]
+        found = [
+            (case, np.argwhere(target != IGNORE if wanted is None else target == wanted))
+            for case, target in targets
+        ]
+        found = [(case, places) for case, places in found if len(places)]
+        case, places = found[rng.integers(len(found))]
         return self._item(rng, case, places[rng.integers(len(places))])
 
 

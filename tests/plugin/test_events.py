@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,10 +27,10 @@ from sslseg.core.events import (
     SuggestionsReady,
 )
 from sslseg.core.geometry import Plane
-from sslseg.core.prediction import Prediction, PredictionInfo
+from sslseg.core.prediction import Prediction, PredictionInfo, mean_uncertainty
 from sslseg.core.suggestion import Suggestion
 from sslseg.storage import checkpoints
-from sslseg.storage.arrays import save_prediction
+from sslseg.storage.arrays import FACTS, load_array, save_prediction, seal, unseal
 from sslseg.storage.images import describe
 from sslseg.storage.store import ProjectStore
 
@@ -167,12 +168,40 @@ def test_no_dice_of_a_model_that_learnt_from_the_held_out_slices(saw, dice, proj
         assert (facts.dice, facts.saw_held_out) == (dice, saw)
 
 
-def test_opening_reads_the_annotations_of_predicted_cases_beside_the_window(
+@pytest.mark.parametrize("earlier", [False, True])
+def test_only_of_an_earlier_version_all_is_read_for_the_list(earlier, project, runner, monkeypatch):
+    runner._project = project
+    folder = Path(runner._predict("anna").folder)
+    labels, uncertainty = (load_array(folder, name) for name in ("labels", "uncertainty"))
+    if earlier:
+        facts = unseal((folder / FACTS).read_bytes())
+        del facts["figures"]
+        (folder / FACTS).write_bytes(seal(facts))
+    read = []
+
+    def noted(folder, name):
+        read.append(name)
+        return load_array(folder, name)
+
+    monkeypatch.setattr("napari_sslseg.summaries.arrays.load_array", noted)
+    with ProjectStore.open(project) as store:
+        facts = read_facts(folder, "anna", store)
+    assert facts.uncertainty == mean_uncertainty(labels, uncertainty)
+    assert (facts.uncertainty is None, facts.dice) == (False, None)
+    assert read == (["labels", "uncertainty"] if earlier else [])
+
+
+def test_opening_reads_the_annotations_of_validation_cases_beside_the_window(
     dock, runner, project, qtbot, monkeypatch
 ):
     runner._project = project
     for case in ("anna", "ben", "carl"):
         runner._predict(case)
+    drawn = np.ones((24, 20), np.uint8)
+    with ProjectStore.open(project) as store:
+        for index in range(4, 8):
+            store.save_slices("ben", Plane.AXIAL, {index: (drawn, SliceState.COMPLETE)})
+        assert any(record.validation for record in store.slices("ben"))
     read = []
     real = ProjectStore.annotation
 
@@ -182,8 +211,36 @@ def test_opening_reads_the_annotations_of_predicted_cases_beside_the_window(
 
     monkeypatch.setattr(ProjectStore, "annotation", annotation)
     dock.open_project(project)
-    qtbot.waitUntil(lambda: {case for case, _ in read} == {"anna", "ben", "carl"}, timeout=5000)
-    assert [case for case, in_window in read if in_window] == ["anna"]
+    worklist = dock.controller.worklist
+    qtbot.waitUntil(lambda: bool(worklist.summaries["carl"].uncertainty), timeout=5000)
+    assert worklist.summaries["ben"].dice is not None
+    assert sorted(read) == [("anna", True), ("ben", False)]
+
+
+def test_the_case_on_the_screen_does_not_wait_for_the_figures_of_all(
+    dock, runner, project, qtbot, monkeypatch
+):
+    runner._project = project
+    for case in ("anna", "ben", "carl"):
+        runner._predict(case)
+    gate = threading.Event()
+
+    def slow(*asked):
+        gate.wait(20)
+        return read_facts(*asked)
+
+    monkeypatch.setattr("napari_sslseg.predictions.read_facts", slow)
+    try:
+        dock.open_project(project)
+        controller = dock.controller
+        qtbot.waitUntil(lambda: controller.view.prediction is not None, timeout=5000)
+        assert controller.worklist.summaries["anna"].uncertainty is None
+    finally:
+        gate.set()
+    qtbot.waitUntil(
+        lambda: all(summary.uncertainty for summary in controller.worklist.summaries.values()),
+        timeout=5000,
+    )
 
 
 def test_an_engine_that_says_nothing_is_told_and_can_be_ended(labelling, qtbot, runner):

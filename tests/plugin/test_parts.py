@@ -18,13 +18,7 @@ from napari_sslseg.background import Background
 from napari_sslseg.labels_adapter import changed_voxels, touched_slices
 from napari_sslseg.layers import confidence_colormap, contrast_limits, uncertainty_colormap
 from napari_sslseg.suggestions import SuggestionQueue, key_of
-from napari_sslseg.summaries import (
-    CaseState,
-    PredictionFacts,
-    Worklist,
-    held_out_dice,
-    mean_uncertainty,
-)
+from napari_sslseg.summaries import CaseState, PredictionFacts, Worklist, held_out_dice
 from napari_sslseg.thumbnails import draw_outlines, on_screen, outline, thumbnail
 from napari_sslseg.widgets.case_table import COLUMNS, CaseTable
 from napari_sslseg.widgets.curves import KEPT, CurvesWidget, Series, group_of
@@ -163,15 +157,6 @@ def test_held_out_dice_by_hand():
     held_out = [record(0, validation=True), record(1)]
     assert held_out_dice(said, annotation, held_out) == pytest.approx(2 / 3)
     assert held_out_dice(said, annotation, [record(0)]) is None
-
-
-def test_uncertainty_is_averaged_where_the_structure_is():
-    labels = np.zeros((20, 20, 20), np.uint8)
-    labels[10, 10, 10] = 1
-    uncertainty = np.zeros(labels.shape, np.float16)
-    uncertainty[10, 10, 10] = 1
-    assert mean_uncertainty(labels, uncertainty) == pytest.approx(1 / 125)
-    assert mean_uncertainty(labels * 0, uncertainty) is None, "nothing found"
 
 
 # ---- pictures ----

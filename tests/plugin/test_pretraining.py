@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from strokes import press
 
-from napari_sslseg.widgets.train import OF_BOXES
 from sslseg.core.catalogue import pretraining_methods
 from sslseg.core.config import TrainRequest
 from sslseg.core.events import Pretrain
@@ -60,16 +59,9 @@ def test_what_a_way_does_stands_above_its_settings(labelling, qtbot):
         assert train.pretrain_summary.isVisible()
 
 
-@pytest.mark.parametrize("method", OF_BOXES)
+@pytest.mark.parametrize("method", ["cross-teaching", "multi-view"])
 def test_before_a_method_of_boxes_boxes_are_learnt(labelling, qtbot, runner, method):
     choose(labelling.train.method, method)
     assert asked(labelling, qtbot, runner).settings == {"dimensions": "3d"}
     choose(labelling.train.method, "bcp")
     assert asked(labelling, qtbot, runner).settings == {}
-
-
-def test_methods_of_boxes_are_those_that_say_so():
-    from sslseg.methods import registry
-
-    found = {name for name, method in registry().items() if method.dimensions == "3d"}
-    assert found == set(OF_BOXES)

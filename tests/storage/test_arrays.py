@@ -2,22 +2,32 @@
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sslseg.core.errors import SslsegError
-from sslseg.core.prediction import CriticHealth, Prediction, PredictionInfo
+from sslseg.core.prediction import (
+    CriticHealth,
+    Figures,
+    Prediction,
+    PredictionInfo,
+    mean_uncertainty,
+)
 from sslseg.storage import checkpoints
 from sslseg.storage.arrays import (
+    FACTS,
     latest_prediction,
     load_array,
+    load_figures,
     load_info,
     load_prediction,
     load_scores,
     save_prediction,
     seal,
+    sha256,
     shrink_predictions,
     unseal,
     write_atomic,
@@ -57,7 +67,7 @@ def test_a_prediction_comes_back(tmp_path: Path, confidence: bool) -> None:
     assert latest_prediction(tmp_path, "head") == folder
     read = load_prediction(folder)
     assert read.info == written.info == load_info(folder)
-    for name in ("labels", "probability", "uncertainty", "mutual_information"):
+    for name in ("labels", "uncertainty", "mutual_information"):
         assert np.array_equal(getattr(read, name), getattr(written, name))
         assert getattr(read, name).dtype == getattr(written, name).dtype
         assert np.array_equal(load_array(folder, name), getattr(written, name))
@@ -275,26 +285,51 @@ def test_with_damaged_checkpoints_only_nothing_is_pretended(tmp_path: Path) -> N
         checkpoints.latest(tmp_path)
 
 
-def test_a_prediction_without_its_largest_array(tmp_path: Path) -> None:
+def save_as_before(project: Path, written: Prediction) -> Path:
+    """Save a prediction as versions did that kept its probability and wrote no figures."""
+    folder = save_prediction(project, written, SCORES)
+    np.save(folder / "probability.npy", written.probability)
+    facts = unseal((folder / FACTS).read_bytes())
+    facts["sha256"]["probability.npy"] = sha256(folder / "probability.npy")
+    del facts["figures"]
+    write_atomic(folder / FACTS, seal(facts))
+    return folder
+
+
+def test_the_largest_array_is_not_written(tmp_path: Path) -> None:
+    folder = save_prediction(tmp_path, prediction(), SCORES)
+    assert not (folder / "probability.npy").exists()
+    assert load_prediction(folder).probability.shape == (0, *SHAPE)
+
+
+def test_a_prediction_of_an_earlier_version_is_read_and_loses_its_largest_array(
+    tmp_path: Path,
+) -> None:
+    old = save_as_before(tmp_path, prediction("a", 0.0))
+    assert load_figures(old) is None
+    for _ in range(2):
+        read = load_prediction(old)
+        assert read.info == prediction("a", 0.0).info
+        assert np.array_equal(read.labels, prediction().labels)
+        assert read.confidence is not None
+        save_prediction(tmp_path, prediction("b", 1.0), SCORES)
+        assert not (old / "probability.npy").exists()
+
+
+def test_figures_are_read_without_the_arrays(tmp_path: Path) -> None:
     written = prediction()
     folder = save_prediction(tmp_path, written, SCORES)
-    read = load_prediction(folder, probability=False)
-    assert read.probability.shape == (0, *SHAPE)
-    assert np.array_equal(read.labels, written.labels)
-    (folder / "probability.npy").unlink()
-    load_prediction(folder, probability=False)
-    with pytest.raises(SslsegError, match=r"probability\.npy"):
-        load_prediction(folder)
-
-
-def test_only_the_newest_version_holds_the_largest_array(tmp_path: Path) -> None:
-    old, new = (
-        save_prediction(tmp_path, prediction(version, float(number)), SCORES)
-        for number, version in enumerate(["a", "b"])
-    )
-    assert load_prediction(new).probability.shape == (2, *SHAPE)
-    assert not (old / "probability.npy").exists()
-    assert np.array_equal(load_prediction(old, probability=False).labels, prediction().labels)
+    empty = replace(written, labels=np.zeros_like(written.labels), info=prediction("v2", 2.0).info)
+    other = save_prediction(tmp_path, empty, SCORES)
+    for path in (*folder.glob("*.npy"), *other.glob("*.npy")):
+        path.unlink()
+    expected = mean_uncertainty(written.labels, written.uncertainty)
+    assert expected is not None
+    assert load_figures(folder) == Figures(uncertainty=expected)
+    assert load_figures(other) == Figures(uncertainty=None), "nothing was found"
+    (folder / FACTS).write_bytes(b"{}")
+    with pytest.raises(SslsegError, match="damaged"):
+        load_figures(folder)
 
 
 def test_shrunk_predictions_still_say_what_to_label_next(tmp_path: Path) -> None:

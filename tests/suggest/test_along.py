@@ -98,3 +98,26 @@ def test_among_slices_at_a_place_the_least_sure_wins():
             view.scores[f"coronal.{name}"][:] = much
         view.scores["coronal.classes"][:] = much
     assert rank([sure, unsure], 1, classes=NAMES)[0].case == "unsure"
+
+
+def test_past_the_end_the_region_of_the_nearest_slice_is_framed():
+    """Slices 8 and 22 are the last that are predicted; each has a box of its own."""
+    view = case(8, 22, annotated=(15,))
+    boxes = np.zeros((31, 4), np.int32)
+    boxes[8:23] = [(index, index + 2, 3, 9) for index in range(8, 23)]
+    view.scores["coronal.box"] = boxes
+    found = {s.slice: s.box for s in rank([view], 12, classes=NAMES) if s.plane is Plane.CORONAL}
+    assert min(found) < 8 or max(found) > 22
+    for index, box in found.items():
+        nearest = min(max(index, 8), 22)
+        assert box == (nearest, nearest + 2, 3, 9)
+    drawn = rank([view], 10, "random", classes=NAMES)
+    assert {s.plane for s in drawn} == {Plane.CORONAL}
+    assert {s.box is None for s in drawn if not 8 <= s.slice <= 22} == {True}
+
+
+def test_without_any_region_none_is_framed():
+    view = case(8, 22)
+    view.scores["coronal.box"] = np.zeros((31, 4), np.int32)
+    found = rank([view], 40, classes=NAMES)
+    assert {s.box is None for s in found if s.plane is Plane.CORONAL} == {True}

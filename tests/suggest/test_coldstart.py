@@ -10,6 +10,7 @@ from sslseg.core.features import image_features
 from sslseg.core.geometry import Plane
 from sslseg.suggest.coldstart import typical_order
 from sslseg.suggest.planes import main_plane
+from sslseg.suggest.selection import rank
 from sslseg.suggest.spread import position, spread_slices
 
 
@@ -56,6 +57,54 @@ def test_order_without_features_is_a_seeded_draw(make_case):
 def test_order_of_few_cases(make_case, many):
     cases = at(make_case, {str(n): float(n) for n in range(many)})
     assert sorted(names(cases, 5)) == [str(n) for n in range(many)]
+
+
+def by_all_distances(points, fresh, started, first):
+    """The farthest from all before, each time from every distance anew."""
+    left, order = [row for row in fresh if row not in first], [*started, *first]
+    found = []
+    while left:
+        near = points[order] if order else points.mean(axis=0, keepdims=True)
+        gaps = np.linalg.norm(points[left][:, None] - near[None], axis=-1).min(axis=1)
+        found.append(left.pop(int(gaps.argmax())))
+        order.append(found[-1])
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("wanted", [0, 4])
+def test_running_distances_choose_what_all_distances_choose(make_case, seed, wanted):
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(40, 7))
+    points[30:] = points[:10]  # alike, so that some are equally far
+    started = rng.permutation(40)[: 3 * (seed % 2)].tolist()
+    drawn = {n: {Plane.AXIAL: (3,)} for n in started}
+    cases = [
+        make_case(str(n), scored=False, features=row, annotated=drawn.get(n))
+        for n, row in enumerate(points)
+    ]
+    order = typical_order(cases, wanted, rng)
+    first = order[:wanted]
+    fresh = [n for n in range(40) if n not in started]
+    scaled = (points - points.mean(axis=0)) / points.std(axis=0)
+    rest = by_all_distances(scaled, fresh, sorted(started), first)
+    assert order == [*first, *rest, *sorted(started)]
+
+
+def test_only_the_cases_asked_for_are_ordered_but_all_tell_of_kinds(make_case):
+    """The largest kind has nobody to ask for, the next one has a labelled case."""
+    places = {"a": 0.0, "b": 0.1, "c": 0.2, "d": 9.0, "e": 9.1, "f": 30.0, "g": 31.0}
+    cases = at(make_case, places)
+    cases[3] = make_case("d", features=np.array([9.0]), annotated={Plane.AXIAL: (3,)})
+    order = typical_order(cases, 2, np.random.default_rng(0), [3, 4, 6])
+    assert [cases[n].name for n in order] == ["g", "e", "d"]
+
+
+def test_nothing_asked_for_describes_no_case(make_case, monkeypatch):
+    monkeypatch.setattr("sslseg.suggest.selection.typical_order", None)
+    cases = [make_case("a"), make_case("b")]
+    assert len(rank(cases, 4, classes=("posterior", "anterior"))) == 4
+    assert rank(cases, 0, "cold-start", classes=("posterior", "anterior")) == []
 
 
 def test_slices_lie_in_one_plane_and_are_spread_over_all_cases(make_case):

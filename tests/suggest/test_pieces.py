@@ -69,6 +69,56 @@ def test_small_slices_have_features_too(shape):
         assert np.isfinite(look_features(np.ones(shape), plane, 3)).all()
 
 
+# ---- the default score ----
+
+
+def test_a_small_class_counts_as_much_as_a_large_one():
+    """Slices twice as unsure of a large organ, of a small one, and of neither."""
+    masses = np.repeat([[160.0, 4.0], [80.0, 8.0], [80.0, 4.0]], 20, axis=0)
+    likely = scores.hybrid(of_masses(masses), np.random.default_rng(0), 1)[0]
+    assert likely[0] == pytest.approx(likely[20])
+    assert likely[40] == pytest.approx(likely[0] * 2 / 3)
+
+
+def test_a_class_that_was_never_learnt_changes_nothing():
+    """A trace of it, 1e-4 everywhere and a little more in every second slice, is no uncertainty."""
+    large = np.linspace(80, 160, 50)
+    trace = 1e-4 * (1 + np.arange(50) % 2)
+    alone, both = of_masses(large[:, None]), of_masses(np.stack([large, trace], axis=1))
+    assert scores.classes_in_play(both).tolist() == [0]
+    rng = np.random.default_rng(0)
+    np.testing.assert_allclose(scores.hybrid(both, rng, 1), scores.hybrid(alone, rng, 1))
+    assert scores.class_turns(both, 1) == (0, 0, None)
+
+
+def test_a_class_is_in_play_from_one_percent_of_the_largest():
+    masses = np.zeros((500, 4))
+    masses[0] = 160, 1.7, 1.5, 0  # in one slice of 500: no percentile sees it
+    assert scores.classes_in_play(of_masses(masses)).tolist() == [0, 1]
+    assert scores.classes_in_play(of_masses(masses[:, :0])).tolist() == []
+    assert scores.class_turns(of_masses(masses), 2) == (1, 0, None, 1, 0, None)
+
+
+def test_a_class_in_few_slices_counts_there_and_not_by_its_trace_elsewhere():
+    """Of 300 slices one shows the second class; by its 99th percentile the trace would count 1."""
+    masses = np.tile([100.0, 1e-3], (300, 1))
+    masses[0, 1], masses[1:150, 1] = 50.0, 1e-5
+    likely = scores.hybrid(of_masses(masses), np.random.default_rng(0), 1)[0]
+    # over 1 % of 100 instead, so that the trace adds 0.001 / 2 to 1 / 2
+    assert likely[0] == likely.max()
+    assert likely[1] == pytest.approx(likely[299], rel=2e-3)
+
+
+def of_masses(masses: np.ndarray) -> Table:
+    """Slices alike but for the uncertainty of their classes, ``(N, K)``."""
+    count = len(masses)
+    rows, none = np.zeros(count, np.intp), np.zeros(count)
+    same = np.full(count, 100.0)
+    values = {"band": same, "mutual": none, "foreground": same, "classes": masses}
+    boxes, features = np.zeros((count, 4), np.int32), np.zeros((count, 0), np.float32)
+    return Table(rows, rows, np.arange(count), rows == 0, values, boxes, features)
+
+
 # ---- diversity ----
 
 
@@ -125,8 +175,38 @@ def test_a_complementary_plane_is_preferred(make_case):
     by_plane = {
         plane: set(factors[(table.case == 0) & (table.axis == plane.axis)]) for plane in Plane
     }
-    assert by_plane == {Plane.SAGITTAL: {2 / 3}, Plane.CORONAL: {1.0}, Plane.AXIAL: {0.5}}
+    assert by_plane == {Plane.SAGITTAL: {1.0}, Plane.CORONAL: {0.5}, Plane.AXIAL: {0.5}}
     assert set(factors[table.case == 1]) == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("axial", "coronal", "sagittal", "expected"),
+    [
+        (3, 2, 0, (1.0, 0.5, 0.5)),  # nobody has drawn a sagittal slice
+        (3, 0, 0, (1.0, 1.0, 0.5)),
+        (3, 2, 1, (4 / 5, 1.0, 0.5)),  # 3 + 2 lines against 3 + 1
+        (2, 2, 0, (1.0, 0.5, 0.5)),
+        (2, 2, 2, (1.0, 1.0, 1.0)),
+    ],
+)
+def test_among_other_planes_one_that_nobody_drew_comes_first(
+    make_case, axial, coronal, sagittal, expected
+):
+    counts = {Plane.SAGITTAL: sagittal, Plane.CORONAL: coronal, Plane.AXIAL: axial}
+    case = make_case(annotated={plane: tuple(range(n)) for plane, n in counts.items()})
+    table = Table.of([case])
+    factors = orthogonal(table, [case])
+    assert [set(factors[table.axis == plane.axis]) for plane in Plane] == [{n} for n in expected]
+
+
+def test_a_plane_that_is_not_offered_does_not_come_first(make_case):
+    """Coronal voxels are 0.5 x 8 mm: nobody drew there, and nobody will."""
+    annotated = {Plane.AXIAL: (1, 4, 7), Plane.SAGITTAL: (2, 5)}
+    case = make_case(geometry=grid(spacing=(0.5, 2, 8)), annotated=annotated)
+    table = Table.of([case])
+    factors = orthogonal(table, [case])
+    by_axis = {int(axis): set(factors[table.axis == axis]) for axis in np.unique(table.axis)}
+    assert by_axis == {Plane.SAGITTAL.axis: {1.0}, Plane.AXIAL.axis: {0.5}}
 
 
 def test_habit_follows_how_much_each_plane_is_used(make_case):

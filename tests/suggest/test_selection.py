@@ -110,12 +110,6 @@ def test_only_the_fine_plane_of_thick_slices():
         assert {s.plane for s in rank([view], 5, strategy, classes=NAMES)} == {Plane.AXIAL}
 
 
-def test_cases_without_prediction_come_after_the_rest(make_case):
-    tiny = make_case("tiny", geometry=grid((3, 3, 3)))
-    found = rank([make_case("new", scored=False), tiny], 12, classes=NAMES)
-    assert [s.case for s in found] == ["tiny"] * 9 + ["new"] * 3
-
-
 def test_cold_start_without_any_model(make_case):
     cases = [make_case(str(n), scored=False) for n in range(5)]
     found = rank(cases, 6, classes=NAMES)

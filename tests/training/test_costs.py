@@ -98,3 +98,14 @@ def test_a_run_to_compare_with_measures_the_same_slices_however_slow_it_is(each)
     other = Costs(4.0, names)
     other.validation(slow(each), slices)
     assert [one.name for one in other.measured(slow(each), slices)] == names
+
+
+def test_a_slice_that_is_first_held_out_during_the_run_is_measured_as_far_as_there_is_time():
+    costs, predictor = Costs(4.0), slow(0.5)
+    assert costs.validation(predictor, []) == 0
+    assert costs.measured(predictor, []) == []
+    assert predictor.timed == [], "nothing to measure"
+    slices = held(range(20, 200, 30))
+    for _ in range(2):
+        assert len(costs.measured(predictor, slices)) == 3
+    assert len(predictor.timed) == 1

@@ -1,11 +1,12 @@
-"""Why an earlier network does not fit, in words."""
+"""Why an earlier network does not fit, in words; and what is taken over where it does."""
 
 from __future__ import annotations
 
 import pytest
-from engine_worlds import tiny_plan
+import torch
+from engine_worlds import tiny_plan, tiny_sampler, tiny_trainer
 
-from sslseg.training.lineage import unlike
+from sslseg.training.lineage import take_over, unlike
 
 OLD = tiny_plan(2)
 
@@ -37,3 +38,26 @@ def test_the_first_difference_is_named(network, axis, why):
 
 def test_what_does_not_shape_the_network_does_not_matter():
     assert unlike(OLD, OLD.model_copy(update={"patch": (16, 16), "learning_rate": 1.0})) == ""
+
+
+# ---- what the next run begins with ----
+
+
+def test_the_student_begins_as_the_average_of_the_run_before():
+    old, new = tiny_trainer("mean-teacher"), tiny_trainer("mean-teacher", seed=1)
+    for step in range(3):
+        old.step(tiny_sampler(old.plan), step / 3)
+    averaged, last = (old.nets[name].state_dict() for name in ("teacher", "student"))
+    take_over(new, old.weights())
+    begun = new.nets["student"].state_dict()
+    assert all(torch.equal(begun[name], averaged[name]) for name in begun)
+    assert any(not torch.equal(begun[name], last[name]) for name in begun)
+
+
+def test_networks_without_an_average_go_on_as_they_were():
+    old, new = tiny_trainer("co-training"), tiny_trainer("co-training", seed=1)
+    old.step(tiny_sampler(old.plan), 0.0)
+    take_over(new, old.weights())
+    for name, net in old.nets.items():
+        begun = new.nets[name].state_dict()
+        assert all(torch.equal(begun[key], value) for key, value in net.state_dict().items())

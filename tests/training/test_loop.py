@@ -380,6 +380,27 @@ def test_new_strokes_join_the_run(make_job):
     assert 11 <= counts[0] <= 17, "seen within half a second"
 
 
+def test_strokes_that_take_long_to_join_leave_the_time_to_training(make_job, clock):
+    """A stroke in each step, each 3 s of work: a look every half a minute, and one at the join."""
+    renewed = []
+
+    class Large(FakeData):
+        def sampler(self):
+            renewed.append(clock.now)
+            clock.now += 3.0
+            return super().sampler()
+
+    data = Large()
+
+    def draw(_step):
+        data.strokes += 1
+
+    list(train(make_job(act=draw, minutes=4, seconds=1.0, data=data), Control()))
+    waits = [after - before for before, after in pairwise(renewed[1:])]
+    assert sum(wait < 33 for wait in waits) <= 2, "ten times as long but around the join"
+    assert 8 <= len(renewed) <= 3 + 240 / 33
+
+
 def test_previews_validations_and_checkpoints_along_the_way(make_job):
     job = make_job(minutes=4, seconds=1.0, preview=lambda: PREDICTED)
     events = list(train(job, Control()))

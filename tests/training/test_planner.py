@@ -44,6 +44,13 @@ def test_isotropic_crop_with_coronal_labels():
     assert any("coronal" in word for word in plan.words)
 
 
+def test_a_method_of_boxes_gets_them_where_slices_would_be_chosen():
+    given, found, params = cases((36, 50, 34), (1, 1, 1)), covered(coronal=12), TrainingParams()
+    plan = make_plan(given, found, CLASSES, LAPTOP, params, boxes=True)
+    assert (plan.axis, len(plan.patch)) == (None, 3)
+    assert plan.words[0] == "3-D network, which this method cannot do without."
+
+
 def test_labels_in_three_planes_train_in_3d():
     plan = plan_for(
         cases((36, 50, 34), (1, 1, 1)), covered(coronal=4, axial=4, sagittal=4), context=9
@@ -72,6 +79,15 @@ def test_whole_volumes_too_are_read_by_slices_in_short_runs(minutes, device, axi
     plan = make_plan(given, found, CLASSES, device, TrainingParams(), minutes=minutes)
     assert plan.axis == axis
     assert ("needs 3 minutes" in plan.words[0]) is (axis is not None)
+
+
+@pytest.mark.parametrize(("minutes", "axis"), [(4, 1), (12, None), (None, None)])
+def test_large_volumes_need_more_time_for_boxes(minutes, axis):
+    """8 million voxels are 30.5 boxes of 64 x 64 x 64, 3.8 times 8 of them: 11.4 minutes."""
+    given, found = cases((200, 200, 200), (1, 1, 1)), covered(coronal=5, axial=4, sagittal=4)
+    plan = make_plan(given, found, CLASSES, LAPTOP, TrainingParams(), minutes=minutes)
+    assert plan.axis == axis
+    assert ("needs 11 minutes" in plan.words[0]) is (axis is not None)
 
 
 def test_mostly_one_plane_stays_with_that_plane():

@@ -106,7 +106,7 @@ def test_slices_are_read_for_any_length(name, device):
     assert all(plan == plans[0] for plan in plans), "the next run goes on, however long"
 
 
-@pytest.mark.parametrize("name", list(BOXES))
+@pytest.mark.parametrize("name", ["MR crop, mixed planes", "MR crop, whole volumes"])
 def test_boxes_are_read_where_there_is_time(name):
     """On a CPU in runs of 3 minutes and more, and the words say that minutes decided it."""
     plans = [plan_for(BOXES[name], "laptop", minutes) for minutes in MINUTES]
@@ -114,6 +114,14 @@ def test_boxes_are_read_where_there_is_time(name):
     assert "needs 3 minutes here" in plans[0].words[0]
     for plan, minutes in zip(plans[1:], MINUTES[1:], strict=True):
         assert f"{minutes} minutes are enough" in plan.words[0]
+
+
+@pytest.mark.parametrize("name", ["CT, mixed planes", "CT, whole volumes"])
+def test_a_ct_is_too_large_for_boxes_on_a_cpu(name):
+    """It is 300 boxes of 64 x 64 x 64: that takes 37.5 times as long as up to 8 do."""
+    plans = [plan_for(BOXES[name], "laptop", minutes) for minutes in MINUTES]
+    assert [plan.axis for plan in plans] == [2] * len(MINUTES)
+    assert all("needs 112 minutes here" in plan.words[0] for plan in plans)
 
 
 @pytest.mark.parametrize("device", ["small card", "Apple", "large card"])

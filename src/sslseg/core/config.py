@@ -41,7 +41,8 @@ class Parameter(BaseModel):
 class MethodInfo(BaseModel):
     """A method as people choose it.
 
-    `needs_domains` ones learn from labelled cases of one domain and unlabelled cases of another.
+    `needs_domains` ones learn from labelled cases of one domain and unlabelled cases of another;
+    those of `dimensions` "3d" learn from boxes alone, whatever the planner would choose.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,6 +52,7 @@ class MethodInfo(BaseModel):
     source: str
     parameters: tuple[Parameter, ...]
     needs_domains: bool = False
+    dimensions: Literal["any", "3d"] = "any"
 
     @property
     def advice(self) -> str:

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from sslseg.core.geometry import Array
+
 
 class CriticHealth(BaseModel):
     """Whether the discriminator can be believed.
@@ -64,6 +66,21 @@ class PredictionInfo(BaseModel):
     critic: CriticHealth = CriticHealth()
 
 
+class Figures(BaseModel):
+    """What the case list says of a prediction, whatever is annotated.
+
+    It is kept with the facts, so that no array is read for it.
+
+    Parameters
+    ----------
+    uncertainty : float or None
+        As `mean_uncertainty` tells it, in [0, 1]; None where nothing was found.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    uncertainty: float | None
+
+
 @dataclass(frozen=True)
 class Prediction:
     """Arrays of one predicted case, all on the case's own RAS+ grid.
@@ -73,7 +90,8 @@ class Prediction:
     labels : ndarray of uint8
         ``(X, Y, Z)``; 0 background, 1.. classes.
     probability : ndarray of float16
-        ``(C, X, Y, Z)``; background first, sums to one.
+        ``(C, X, Y, Z)``; background first, sums to one. Not kept on disk: C is 0 where the
+        prediction was read from there.
     uncertainty : ndarray of float16
         ``(X, Y, Z)`` in [0, 1]: entropy of the mean probability over ln C.
     mutual_information : ndarray of float16
@@ -91,3 +109,25 @@ class Prediction:
     mutual_information: npt.NDArray[np.float16]
     confidence: npt.NDArray[np.float16] | None
     info: PredictionInfo
+
+
+def mean_uncertainty(labels: npt.NDArray[np.uint8], uncertainty: Array) -> float | None:
+    """Return the mean in the predicted structures' bounding box, two voxels wider.
+
+    Over a whole volume the easy background would hide the difference between cases. None where
+    nothing is predicted: there is no structure to be unsure of.
+
+    Parameters
+    ----------
+    labels : ndarray of uint8
+        ``(X, Y, Z)``; 0 background.
+    uncertainty : ndarray
+        ``(X, Y, Z)`` in [0, 1].
+    """
+    box: list[slice] = []
+    for axis in range(3):
+        used = np.flatnonzero(labels.any(axis=tuple(each for each in range(3) if each != axis)))
+        if not len(used):
+            return None
+        box.append(slice(max(int(used[0]) - 2, 0), int(used[-1]) + 3))
+    return float(np.mean(uncertainty[tuple(box)], dtype=np.float64))

@@ -1,4 +1,4 @@
-"""Which classes the annotated slices show."""
+"""Which classes the annotated slices show, and whether any shows what is none of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sslseg.core.annotation import SliceRecord
+from sslseg.core.annotation import BACKGROUND, SliceRecord, SliceState
 from sslseg.core.errors import SslsegError
 from sslseg.storage.store import ProjectStore
+
+NO_BACKGROUND = (
+    "No labelled slice says what is background, so the model takes everything for structure: "
+    "press Complete (C) on a slice that is done, or paint some background (0)."
+)
 
 
 def undrawn_classes(store: ProjectStore, records: Sequence[SliceRecord]) -> tuple[str, ...]:
@@ -28,6 +33,27 @@ def undrawn_classes(store: ProjectStore, records: Sequence[SliceRecord]) -> tupl
         for value in _values(store, record):
             missing.pop(value, None)
     return tuple(missing.values())
+
+
+def shows_background(store: ProjectStore, records: Sequence[SliceRecord]) -> bool:
+    """Tell whether any slice says where nothing is: a complete one, or painted background.
+
+    Partial slices are read only where none is complete; damaged ones show nothing.
+    """
+    states = [record.state for record in records]
+    return SliceState.COMPLETE in states or any(
+        BACKGROUND in _values(store, record)
+        for record, state in zip(records, states, strict=True)
+        if state is SliceState.PARTIAL
+    )
+
+
+def lacking(store: ProjectStore, records: Sequence[SliceRecord]) -> tuple[str, ...]:
+    """Return in sentences what no annotated slice shows, so that no network can learn it."""
+    names = undrawn_classes(store, records)
+    classes = f"No labelled slice shows {' or '.join(names)}: the model cannot find that yet."
+    found = (classes,) if names else ()
+    return found if shows_background(store, records) else (*found, NO_BACKGROUND)
 
 
 def _values(store: ProjectStore, record: SliceRecord) -> set[int]:

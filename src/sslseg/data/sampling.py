@@ -25,6 +25,11 @@ from sslseg.data.voxels import Voxels
 CLASS_CENTRED = 0.5
 """Share of labelled items centred on a voxel of a random class instead of any annotated voxel."""
 
+NEAR, JITTER = 0.5, 0.1
+"""Share of the unlabelled items that lie where, in their own volume, annotated structures lie, and
+by how much of a side they are moved at most: of a large volume that holds a small organ, patches
+drawn from anywhere would hardly ever show it."""
+
 TOLD = 0.5
 """Share of the items of cases that a critic compares with others which lie around annotations."""
 
@@ -83,6 +88,42 @@ class TrainingCase:
         return min(self.target.slices(axis) for axis in range(3))
 
 
+@dataclass(frozen=True)
+class Annotated:
+    """Annotated cases, from which voxels are drawn class by class.
+
+    The class is drawn before the case: else one that a single case shows would hardly be seen.
+    """
+
+    cases: tuple[TrainingCase, ...]
+
+    @cached_property
+    def classes(self) -> tuple[int, ...]:
+        """The classes that occur, background included."""
+        return tuple(sorted({value for case in self.cases for value in case.annotated.classes}))
+
+    @cached_property
+    def structures(self) -> tuple[int, ...]:
+        """The classes that occur besides background."""
+        return tuple(value for value in self.classes if value > 0)
+
+    @cached_property
+    def _showing(self) -> dict[int, list[TrainingCase]]:
+        return {
+            value: [case for case in self.cases if value in case.annotated.classes]
+            for value in self.classes
+        }
+
+    def draw(
+        self, rng: np.random.Generator, value: int | None
+    ) -> tuple[TrainingCase, npt.NDArray[np.intp]]:
+        """Draw a case and in it an annotated voxel ``(x, y, z)``, of one class where given."""
+        cases = self.cases if value is None else self._showing[value]
+        case = cases[int(rng.integers(len(cases)))]
+        known = case.annotated
+        return case, known.at(int(rng.integers(known.count(value))), value)
+
+
 Item = tuple[npt.NDArray[np.float32], npt.NDArray[np.int16], Place]
 """Image ``(Cin, *patch)``, target ``(*patch)`` and where they were cut."""
 
@@ -130,8 +171,10 @@ class Sampler:
         self._others = [case for case in self.cases if case.name not in (home or ())]
         if not self._home or not self._others:
             self._home, self._others = [], list(self.cases)
-        self._taught = [case for case in self._home if len(case.annotated)] or self.annotated
-        self._told = [case for case in self._others if self._home and len(case.annotated)]
+        taught = [case for case in self._home if len(case.annotated)] or self.annotated
+        self._taught = Annotated(tuple(taught))
+        told = [case for case in self._others if self._home and len(case.annotated)]
+        self._told = Annotated(tuple(told))
         self.slices = slices or sum(case.fewest_slices for case in self.annotated)
 
     def batch(self, step: int) -> Batch:
@@ -151,22 +194,27 @@ class Sampler:
 
     def _other(self, rng: np.random.Generator) -> Item:
         """Draw an item for the rest of the batch."""
-        if self._told and rng.random() < TOLD:
+        if self._told.cases and rng.random() < TOLD:
             return self._around(rng, self._told)
         return self._anywhere(rng, self._others)
 
-    def _around(self, rng: np.random.Generator, cases: Sequence[TrainingCase]) -> Item:
+    def _around(self, rng: np.random.Generator, known: Annotated) -> Item:
         """Draw an item of one of these annotated cases; it holds an annotated voxel."""
-        case = cases[int(rng.integers(len(cases)))]
-        known = case.annotated
         value: int | None = None
         if rng.random() < CLASS_CENTRED:
             value = known.classes[rng.integers(len(known.classes))]
-        return self._item(rng, case, known.at(int(rng.integers(known.count(value))), value))
+        return self._item(rng, *known.draw(rng, value))
 
     def _anywhere(self, rng: np.random.Generator, cases: Sequence[TrainingCase]) -> Item:
         case = cases[int(rng.integers(len(cases)))]
-        centre = np.array([rng.integers(side) for side in case.image.shape])
+        sides = np.array(case.image.shape)
+        structures = self._taught.structures
+        if structures and rng.random() < NEAR:
+            other, voxel = self._taught.draw(rng, structures[rng.integers(len(structures))])
+            place = (voxel + 0.5) / other.image.shape + rng.uniform(-JITTER, JITTER, 3)
+            centre = np.clip(place * sides, 0, sides - 1).astype(np.intp)
+        else:
+            centre = rng.integers(sides)
         return self._item(rng, case, centre)
 
     def _item(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -18,10 +16,10 @@ def to_native(
 ) -> Prediction:
     """Return the prediction on the case's RAS+ grid of `shape`.
 
-    Probabilities are resampled linearly, class by class, and made to sum to one again; labels
-    are their argmax, without small islands where `islands` says that there should be none.
+    Probabilities are made to sum to one and resampled linearly, class by class; labels are their
+    argmax, without small islands where `islands` says that there should be none.
     """
-    labels, probability = _decided([resample(part, shape) for part in maps.probability])
+    labels, probability = _decided(maps.probability, shape)
     return Prediction(
         labels=labels if islands else without_islands(labels),
         probability=probability,
@@ -33,21 +31,22 @@ def to_native(
 
 
 def _decided(
-    parts: Sequence[npt.NDArray[np.float32]],
+    maps: npt.NDArray[np.float32], shape: tuple[int, int, int]
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float16]]:
-    """Return labels ``(X, Y, Z)`` and probabilities that sum to one, from those of each class.
+    """Return labels and probabilities on a grid of `shape` from ``(C, X', Y', Z')``.
 
-    One class after the other, since all of them in single precision fill the memory on a CT.
+    One class after the other, since all of them in single precision fill the memory on a CT. They
+    are made to sum to one before they are resampled: what is linear leaves it so.
     """
-    total = parts[0].copy()
-    for part in parts[1:]:
+    total = maps[0].copy()
+    for part in maps[1:]:
         total += part
     np.maximum(total, 1e-6, out=total)
-    labels = np.zeros(total.shape, np.uint8)
-    probability = np.empty((len(parts), *total.shape), np.float16)
-    highest = np.full(total.shape, -1, np.float32)
-    for value, part in enumerate(parts):
-        share = part / total
+    labels = np.zeros(shape, np.uint8)
+    probability = np.empty((len(maps), *shape), np.float16)
+    highest = np.full(shape, -1, np.float32)
+    for value, part in enumerate(maps):
+        share = resample(part / total, shape)
         probability[value] = share
         labels[share > highest] = value
         np.maximum(highest, share, out=highest)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sslseg.core.control import Control
 from sslseg.data.slabs import slab
 from sslseg.inference.features import SliceFeatures
+from sslseg.inference.layers import Window, layers, padded
 from sslseg.inference.maps import Maps, maps_of
 from sslseg.inference.windows import OVERLAP, count, layer, reach
 from sslseg.networks.factory import memory_format
@@ -27,7 +28,6 @@ SLABS_AT_ONCE = 2**25
 """Input values of the slices gathered before they are reduced to maps; bounds memory."""
 
 Members = Callable[[Tensor], list[Tensor]]
-Window = Callable[[Tensor, Sequence[Sequence[slice]]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,8 @@ class Predictor:
             When the control asks for it.
         """
         if self.axis is None:
-            whole = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None]
-            return self._maps(self._slide(whole, control, features)[:, 0])
-        maps = Maps.empty(self.classes, image.shape, confidence=self.critic is not None)
+            return self._boxes(image, control, features)
+        maps = self._nothing(image.shape)
         slices = image.shape[self.axis]
         chunk = max(1, SLABS_AT_ONCE // (image.size // slices * self.context))
         for first in range(0, slices, chunk):
@@ -165,8 +164,25 @@ class Predictor:
         box = layer(image.shape, axis, index, reach(self.patch, self.axis, axis))
         return self.volume(image[box], control).slice(axis, index - box[axis].start)
 
+    def _nothing(self, shape: Sequence[int]) -> Maps:
+        return Maps.empty(self.classes, shape, confidence=self.critic is not None)
+
     def _maps(self, stacked: Tensor) -> Maps:
         return maps_of(stacked, self.classes, self.critic is not None)
+
+    def _boxes(
+        self, image: npt.NDArray[np.float16], control: Control, features: SliceFeatures | None
+    ) -> Maps:
+        """Return the maps of a case of a 3-D plan, made as its slices are finished."""
+        x = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None]
+        if self._fits(x):
+            return self._maps(self._slide(x, control, features)[:, 0])
+        maps, window = self._nothing(image.shape), self._watched(x, control, features)
+        with torch.inference_mode():
+            found = layers(x, self.patch, self._at_once(x), window, self.device)
+            for first, stacked in found:
+                maps.write(0, first, self._maps(stacked))
+        return maps
 
     def _slices(
         self,
@@ -188,18 +204,9 @@ class Predictor:
         The first axis holds members one after the other; the number of classes is the network's.
         In 2.5-D the items are slices from number `first` on.
         """
-
-        def window(patch: Tensor, places: Sequence[Sequence[slice]]) -> Tensor:
-            control.check()
-            out = self._window(patch)
-            if features is not None:
-                corners = [self._corner(place, x.shape[2:], first) for place in places]
-                features.note(out[:, : self.classes], corners)
-            return out
-
-        at_once = max(1, WINDOWS_AT_ONCE // int(np.prod((x.shape[1], *self.patch))))
+        window, at_once = self._watched(x, control, features, first), self._at_once(x)
         with torch.inference_mode():
-            if all(side <= roi for side, roi in zip(x.shape[2:], self.patch, strict=True)):
+            if self._fits(x):
                 starts = range(0, len(x), at_once)
                 out = torch.cat(
                     [self._whole(x, i, min(i + at_once, len(x)), window) for i in starts]
@@ -218,6 +225,28 @@ class Predictor:
                     with_coord=True,
                 )
         return torch.as_tensor(out).float().movedim(1, 0)
+
+    def _watched(
+        self, x: Tensor, control: Control, features: SliceFeatures | None, first: int = 0
+    ) -> Window:
+        """Return what predicts windows of `x`, hears of a stop and notes features on the way."""
+
+        def window(patch: Tensor, places: Sequence[Sequence[slice]]) -> Tensor:
+            control.check()
+            out = self._window(patch)
+            if features is not None:
+                corners = [self._corner(place, x.shape[2:], first) for place in places]
+                features.note(out[:, : self.classes], corners)
+            return out
+
+        return window
+
+    def _fits(self, x: Tensor) -> bool:
+        """Tell whether one window holds an image ``(B, Cin, *S)``."""
+        return all(side <= roi for side, roi in zip(x.shape[2:], self.patch, strict=True))
+
+    def _at_once(self, x: Tensor) -> int:
+        return max(1, WINDOWS_AT_ONCE // int(np.prod((x.shape[1], *self.patch))))
 
     def _corner(self, place: Sequence[slice], sides: Sequence[int], first: int) -> list[int]:
         """Return the voxel of the volume at which a window begins.
@@ -239,17 +268,11 @@ class Predictor:
 
     def _whole(self, items: Tensor, begin: int, end: int, window: Window) -> Tensor:
         """Pad images smaller than the patch by their border, predict, cut back."""
-        x = items[begin:end]
-        missing = [roi - side for side, roi in zip(x.shape[2:], self.patch, strict=True)]
-        before = [m // 2 for m in missing]
-        padding = [
-            v for m, b in zip(reversed(missing), reversed(before), strict=True) for v in (b, m - b)
-        ]
-        padded = torch.nn.functional.pad(x, padding, mode="replicate")
+        whole, before = padded(items[begin:end], self.patch)
         voxels = [slice(0, roi) for roi in self.patch]
         places = [[slice(i, i + 1), slice(None), *voxels] for i in range(begin, end)]
-        out = window(padded.to(self.device), places).cpu()
-        cut = tuple(slice(b, b + side) for b, side in zip(before, x.shape[2:], strict=True))
+        out = window(whole.to(self.device), places).cpu()
+        cut = tuple(slice(b, b + side) for b, side in zip(before, items.shape[2:], strict=True))
         return out[(slice(None), slice(None), *cut)]
 
     def _window(self, patch: Tensor) -> Tensor:

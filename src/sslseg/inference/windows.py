@@ -23,7 +23,16 @@ def count(shape: Sequence[int], patch: Sequence[int], axis: int | None) -> int:
     """
     sides = [side for each, side in enumerate(shape) if each != axis]
     layers = 1 if axis is None else shape[axis]
-    return layers * math.prod(_along(*pair) for pair in zip(sides, patch, strict=True))
+    return layers * math.prod(len(starts(*pair)) for pair in zip(sides, patch, strict=True))
+
+
+def starts(side: int, length: int) -> list[int]:
+    """Return where windows of `length` begin along a side of a volume, as MONAI lays them."""
+    if side <= length:
+        return [0]
+    step = max(1, int(length * (1 - OVERLAP)))
+    last = math.ceil((side - length) / step)
+    return [min(index * step, side - length) for index in range(last + 1)]
 
 
 def reach(patch: Sequence[int], axis: int | None, across: int) -> int:
@@ -40,9 +49,3 @@ def layer(shape: Sequence[int], across: int, index: int, length: int) -> tuple[s
     box = [slice(0, side) for side in shape]
     box[across] = slice(start, min(start + length, shape[across]))
     return tuple(box)
-
-
-def _along(side: int, length: int) -> int:
-    if side <= length:
-        return 1
-    return math.ceil((side - length) / max(1, int(length * (1 - OVERLAP)))) + 1

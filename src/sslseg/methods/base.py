@@ -224,6 +224,11 @@ class Method(Learner[P_co]):
     a run of minutes would hardly take a step."""
     Params: ClassVar[type[MethodParams]] = MethodParams
 
+    @classmethod
+    def info(cls) -> MethodInfo:
+        """Return what people see when they choose."""
+        return super().info().model_copy(update={"dimensions": cls.dimensions})
+
     def build(self, make: Maker) -> dict[str, nn.Module]:
         """Return a student and its average; see `Learner.build` for what names mean."""
         return {"student": make(), "teacher": freeze(make())}

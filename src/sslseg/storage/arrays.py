@@ -23,7 +23,7 @@ import numpy as np
 
 from sslseg.core.errors import SslsegError, Unwritable
 from sslseg.core.geometry import Array
-from sslseg.core.prediction import Prediction, PredictionInfo
+from sslseg.core.prediction import Figures, Prediction, PredictionInfo, mean_uncertainty
 from sslseg.storage.remedy import remedy
 
 FACTS = "prediction.json"
@@ -141,7 +141,8 @@ def unseal(data: bytes) -> dict[str, Any]:
 def save_prediction(project: Path, prediction: Prediction, scores: Mapping[str, Array]) -> Path:
     """Write a prediction and the scores of its slices; keep the newest two of the case.
 
-    The older one loses its probability, the largest array, as the window shows none.
+    The probability, many times as large as all else, is not written: nobody reads it again. An
+    older prediction that still holds it, as they once did, loses it.
 
     Parameters
     ----------
@@ -168,7 +169,12 @@ def save_prediction(project: Path, prediction: Prediction, scores: Mapping[str, 
     try:
         temporary.mkdir(parents=True)
         checks = _save_arrays(temporary, prediction, scores)
-        facts = {"info": info.model_dump(mode="json"), "sha256": checks}
+        figures = Figures(uncertainty=mean_uncertainty(prediction.labels, prediction.uncertainty))
+        facts = {
+            "info": info.model_dump(mode="json"),
+            "figures": figures.model_dump(mode="json"),
+            "sha256": checks,
+        }
         write_atomic(temporary / FACTS, seal(facts))
         shutil.rmtree(folder, ignore_errors=True)
         publish(temporary, folder)
@@ -182,22 +188,20 @@ def save_prediction(project: Path, prediction: Prediction, scores: Mapping[str, 
         shutil.rmtree(temporary, ignore_errors=True)
     older = _versions(folder.parent)[1:]
     for old in older[: _KEPT - 1]:
-        with suppress(OSError):  # half of a prediction, and nobody looks at it any more
+        with suppress(OSError):  # half of what one of an earlier version takes
             (old / "probability.npy").unlink(missing_ok=True)
     for old in older[_KEPT - 1 :]:
         shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
-def load_prediction(folder: Path, *, probability: bool = True) -> Prediction:
-    """Read a prediction and verify every byte of what is read.
+def load_prediction(folder: Path) -> Prediction:
+    """Read a prediction and verify every byte of what is read; there are no probabilities.
 
     Parameters
     ----------
     folder : Path
         As `save_prediction` returned it.
-    probability : bool
-        Whether to read the largest array; without it there are no classes, ``(0, X, Y, Z)``.
 
     Raises
     ------
@@ -206,10 +210,9 @@ def load_prediction(folder: Path, *, probability: bool = True) -> Prediction:
     """
     info, checks = _facts(folder)
     labels = load_array(folder, "labels")
-    nothing = np.empty((0, *labels.shape), np.float16)
     return Prediction(
         labels=labels,
-        probability=load_array(folder, "probability") if probability else nothing,
+        probability=np.empty((0, *labels.shape), np.float16),
         uncertainty=load_array(folder, "uncertainty"),
         mutual_information=load_array(folder, "mutual_information"),
         confidence=load_array(folder, "confidence") if "confidence.npy" in checks else None,
@@ -220,6 +223,18 @@ def load_prediction(folder: Path, *, probability: bool = True) -> Prediction:
 def load_info(folder: Path) -> PredictionInfo:
     """Read the facts of a prediction without its arrays; raises SslsegError if damaged."""
     return _facts(folder)[0]
+
+
+def load_figures(folder: Path) -> Figures | None:
+    """Read the figures of a prediction; SslsegError if damaged.
+
+    None where there are none: in the facts of earlier versions of the program.
+    """
+    try:
+        figures = unseal((folder / FACTS).read_bytes()).get("figures")
+        return None if figures is None else Figures.model_validate(figures)
+    except (OSError, ValueError) as error:
+        raise _damaged(folder / FACTS) from error
 
 
 def load_array(folder: Path, name: str) -> Array:
@@ -256,7 +271,6 @@ def _save_arrays(
     """Write the arrays and return their checksums; no fsync, since a torn file is noticed."""
     arrays: dict[str, Array | None] = {
         "labels": prediction.labels,
-        "probability": prediction.probability,
         "uncertainty": prediction.uncertainty,
         "mutual_information": prediction.mutual_information,
         "confidence": prediction.confidence,

@@ -18,6 +18,9 @@ from sslseg.suggest.views import CaseView, Table
 FLOOR = 0.05
 """Added to scores in [0, 1] where places are asked for: a place counts more than a score."""
 
+FOR_VALIDATION = 0.5
+"""Factor of cases whose slices are held out: those teach only in the second half of a run."""
+
 WAITING = 1e-3
 """Factor of planes that are not in use, once those in use have no slice left."""
 
@@ -104,6 +107,7 @@ class _Field:
         self._gap = np.full(len(table), np.inf)
         self._edge = np.minimum(table.index + 1, self._sizes - table.index).astype(np.float64)
         self._picked = np.zeros(len(cases), np.intp)
+        self._worth = np.array([FOR_VALIDATION if case.held_out else 1.0 for case in cases])
         for row in np.flatnonzero(~table.free):
             self._measure(int(row))
 
@@ -113,12 +117,13 @@ class _Field:
         return roomy if roomy.size else np.flatnonzero(self._open)
 
     def factor(self, *, ends: bool) -> Scores:
-        """Return ``(N,)``: low near taken slices, for picked cases, and at `ends` of a volume.
+        """Return ``(N,)``: low near taken slices, in picked or held-out cases, at `ends` of stacks.
 
         At the ends a network sees least and is unsure for that reason alone.
         """
         gap = np.minimum(self._gap, self._edge) if ends else self._gap
-        return redundancy(gap, self._sizes, self._steps) / (1 + self._picked[self._table.case])
+        by_case = self._worth / (1 + self._picked)
+        return redundancy(gap, self._sizes, self._steps) * by_case[self._table.case]
 
     def take(self, row: int) -> None:
         """Close `row`."""

@@ -13,7 +13,7 @@ from sslseg.suggest.views import CaseView, Table, offered_planes
 Factors = npt.NDArray[np.float64]
 
 SAME_VIEW = 0.5
-"""Factor for the plane in which most of a case is annotated, where another view is wanted."""
+"""Factor for the planes in which a case is annotated, where another view is wanted."""
 
 
 def main_plane(cases: Sequence[CaseView]) -> Plane:
@@ -48,9 +48,10 @@ def habit(table: Table, cases: Sequence[CaseView]) -> Factors:
 def orthogonal(table: Table, cases: Sequence[CaseView]) -> Factors:
     """Return ``(N,)`` factors: more for views that complement those annotated in the same case.
 
-    Slices of the most annotated plane count half. Among the others the plane is preferred whose
-    slices meet fewest annotated ones, in a line each (the motive of DeSCO, CVPR 2023, and SGTC,
-    AAAI 2025, for orthogonal slices).
+    Slices of the most annotated plane count half. Among the others one that is offered and not
+    annotated at all comes first, and every other plane counts half; where there is none, the plane
+    is preferred whose slices meet fewest annotated ones, in a line each (the motive of DeSCO, CVPR
+    2023, and SGTC, AAAI 2025, for orthogonal slices).
     """
     by_case = np.stack([_by_axis(case) for case in cases]) if cases else np.ones((0, 3))
     return np.asarray(by_case[table.case, table.axis])
@@ -67,6 +68,7 @@ def _by_axis(case: CaseView) -> Factors:
     others = [plane for plane in Plane if own[plane] < most]
     if not others:
         return np.ones(3)
-    lines = {plane: crossing_lines(case.annotated, plane) for plane in others}
+    bare = [plane for plane in offered_planes(case.geometry) if not own[plane]]
+    lines = {plane: crossing_lines(case.annotated, plane) for plane in bare or others}
     fewest = min(lines.values())
     return np.array([fewest / lines[p] if p in lines else SAME_VIEW for p in Plane])

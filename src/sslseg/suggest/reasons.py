@@ -18,6 +18,7 @@ PAST_THE_END = "past the end of what is predicted: see whether the structure end
 IN_A_GAP = "a gap in what is predicted: see whether the structure goes on there"
 NEXT_PLACE = "next place along the structure"
 SURE = "the model is sure here"
+HELD_OUT = "it would be for validation first"
 
 
 def why_scored(

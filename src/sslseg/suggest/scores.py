@@ -17,6 +17,10 @@ Score = Callable[[Table, np.random.Generator, int], Scores]
 BAND_PRIOR = 100.0
 """Voxels added to each band before taking means, so that a 3-voxel band does not win."""
 
+IN_PLAY = 0.01
+"""Share of the largest class's uncertainty from which a class counts; one that the network never
+learnt has the same trace of it everywhere."""
+
 LAST_ROUND = 6
 """The round in which noise and novelty have faded."""
 
@@ -24,6 +28,21 @@ LAST_ROUND = 6
 def band_mean(table: Table, name: str) -> Scores:
     """Return the mean of a voxel score over each slice's band, ``(N,)``."""
     return np.asarray(table.values[name] / (table.values["band"] + BAND_PRIOR))
+
+
+def class_means(table: Table) -> Scores:
+    """Return the uncertainty of each class as means over each slice's band, ``(N, K)``."""
+    return np.asarray(table.values["classes"] / (table.values["band"] + BAND_PRIOR)[:, None])
+
+
+def classes_in_play(table: Table) -> npt.NDArray[np.intp]:
+    """Return the columns of the classes that the model may see somewhere.
+
+    Of some slice it is at least 1 % as unsure about the class as it is about any class of any
+    slice. The largest value decides and no percentile, since a structure may show in few slices.
+    """
+    tops = class_means(table).max(axis=0, initial=0.0)
+    return np.flatnonzero((tops > 0) & (tops >= IN_PLAY * tops.max(initial=0.0)))
 
 
 def uncertainty(table: Table, _rng: np.random.Generator, _round: int) -> Scores:
@@ -48,9 +67,14 @@ def hybrid(table: Table, _rng: np.random.Generator, _round: int) -> Scores:
     """Uncertainty that is likely foreground and mutual information, where the object is large.
 
     A weak model is unsure nearly everywhere; what it takes for the object, and how large it is
-    in a slice, keeps the suggestions near what there is to draw.
+    in a slice, keeps the suggestions near what there is to draw. Each class in play is measured by
+    its own scale, else a large organ would hide a small one; by no less than 1 % of the largest,
+    else one that shows in few slices would count where it is not.
     """
-    likely = table.values["classes"].sum(axis=1) / (table.values["band"] + BAND_PRIOR)
+    means = class_means(table)
+    least = IN_PLAY * float(means.max(initial=0.0))
+    each = [scaled(means[:, column], least) for column in classes_in_play(table)]
+    likely = np.mean(each, axis=0) if each else np.zeros(len(table))
     both = scaled(likely) + scaled(band_mean(table, "mutual"))
     size = 0.9 * scaled(table.values["foreground"]) + 0.1 * scaled(table.values["band"])
     return (both * np.sqrt(size))[None]
@@ -73,8 +97,7 @@ def foreground(table: Table, rng: np.random.Generator, _round: int) -> Scores:
 
 def class_turns(table: Table, number: int) -> tuple[int | None, ...]:
     """Return for each row of `class_stratified` the column of its class, None for all of them."""
-    held = np.flatnonzero(table.values["classes"].any(axis=0))
-    classes = np.roll(held, -max(number - 1, 0)).tolist()
+    classes = np.roll(classes_in_play(table), -max(number - 1, 0)).tolist()
     places = range(3 * len(classes))
     return tuple(None if i % 3 == 2 else classes[(i - i // 3) % len(classes)] for i in places)
 
@@ -85,11 +108,11 @@ def class_stratified(table: Table, rng: np.random.Generator, number: int) -> Sco
     ClaSP-PE (nnActive, TMLR 2026): 66 % of the queries are split equally over the foreground
     classes by ``sum PE * p_c``, the others go by plain entropy. The logarithm of each score
     carries Gumbel noise of scale ``1 / beta``, with beta from 1 in the first round to 100 in the
-    sixth. Classes that no prediction holds take no turns.
+    sixth. Classes that no prediction holds, but for traces (`classes_in_play`), take no turns.
     """
     turns = class_turns(table, number)
     classes = list(dict.fromkeys(turn for turn in turns if turn is not None))
-    means = table.values["classes"][:, classes].T / (table.values["band"] + BAND_PRIOR)
+    means = class_means(table)[:, classes].T
     beta = float(100.0 ** progress(number))
     plain = noisy(uncertainty(table, rng, number), rng, beta)[0]
     noised = dict(zip(classes, noisy(means, rng, beta), strict=True))
@@ -118,7 +141,7 @@ def progress(number: int) -> float:
     return min(max(number - 1, 0) / (LAST_ROUND - 1), 1.0)
 
 
-def scaled(values: npt.NDArray[Any]) -> Scores:
-    """Return `values` over their 99th percentile, capped at 1."""
-    top = float(np.quantile(values, 0.99)) if values.size else 0.0
+def scaled(values: npt.NDArray[Any], least: float = 0.0) -> Scores:
+    """Return `values` over their 99th percentile, or over `least` if that is more, capped at 1."""
+    top = max(float(np.quantile(values, 0.99)), least) if values.size else 0.0
     return np.minimum(values / top, 1.0) if top > 0 else np.zeros_like(values, np.float64)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain, islice, zip_longest
+from itertools import islice
 
 import numpy as np
 
 from sslseg.core.geometry import Plane
-from sslseg.core.suggestion import Suggestion
+from sslseg.core.suggestion import Box, Suggestion
 from sslseg.suggest.coldstart import typical_order
 from sslseg.suggest.greedy import Pick, pick
-from sslseg.suggest.reasons import how_far, how_long, why_scored, why_spread
+from sslseg.suggest.reasons import HELD_OUT, how_far, how_long, why_scored, why_spread
 from sslseg.suggest.spread import spread_slices
 from sslseg.suggest.strategies import (
     AUTO,
@@ -29,6 +29,9 @@ from sslseg.suggest.views import CaseView, Table
 VISIT, INNER = 3, (0.1, 0.9)
 """Slices of a case that a cold start asks for before it goes to the next, and the part of an axis
 from which it takes them. `equal` goes on after each slice, and takes any."""
+
+LOOKS = 20
+"""Annotated slices after which nobody looks for a class any more that none of them shows."""
 
 
 def rank(
@@ -47,7 +50,9 @@ def rank(
     Parameters
     ----------
     cases : sequence of CaseView
-        All cases of the project. Those without scores are ranked after those with.
+        All cases of the project. Those with scores and a cold start of those without alternate, in
+        proportion to how many cases there are of each; at least one of the former comes first.
+        Random draws, to compare with, are of the former alone as long as these have slices.
     count : int
         How many.
     strategy : str
@@ -63,7 +68,9 @@ def rank(
     undrawn : sequence of str
         Classes that no annotated slice shows. No model predicts such a class, so while there are
         any, every second suggestion is that of a cold start; not so where slices are drawn at
-        random or equally spaced, to compare with.
+        random or equally spaced, to compare with. It ends, since the class may be nowhere, once 20
+        slices are annotated. A case counts with three of them at most; where there are too few
+        cases for that, with its part of the 20.
 
     Raises
     ------
@@ -75,40 +82,69 @@ def rank(
     rng = np.random.default_rng(seed)
     if chosen.base == "doubt":
         check_critics([case.critic for case in cases if case.scores is not None])
+    sought, everyone = _sought(cases, undrawn), range(len(cases))
     table = Table.of(cases)
     if chosen.score is None or not len(table):
         kind = strategy if strategy == EQUAL else COLD_START
-        return _without_model(cases, count, kind, rng, undrawn)
+        return _without_model(cases, everyone, count, kind, rng, sought)
     if chosen.base == CORE_SET:
         check_features(table)
     looks: list[Suggestion] = []
-    views = cases
-    if undrawn and chosen.spread:
-        looks = _without_model(cases, -(-count // 2), COLD_START, rng, undrawn)
-        views = [_with(case, looks) for case in cases]
-        table = Table.of(views)
-    picks = pick(table, views, chosen, count - len(looks), rng, round_number)
-    found = _alternately(looks, _told(table, cases, picks, chosen, classes, parties))
-    rest = [case for case in views if case.scores is None]
-    return [*found, *_without_model(rest, count - len(found), COLD_START, rng, undrawn)]
+    if sought and chosen.spread:
+        looks = _without_model(cases, everyone, -(-count // 2), COLD_START, rng, sought)
+    views = [_with(case, looks) for case in cases]
+    table = Table.of(views) if looks else table
+    bare = [number for number, case in enumerate(cases) if case.scores is None]
+    room = count - len(looks)
+    share = _share(room, len(cases) - len(bare), len(cases)) if chosen.spread else room
+
+    def scored(number: int) -> list[Suggestion]:
+        picks = pick(table, views, chosen, number, rng, round_number)
+        return _told(table, cases, picks, chosen, classes, parties)
+
+    found = scored(share)
+    listed = [_with(view, found) for view in views]
+    rest = _without_model(listed, bare, room - len(found), COLD_START, rng, sought)
+    if len(found) == share and len(found) + len(rest) < room:
+        found = scored(room - len(rest))
+    return _alternately(looks, _alternately(found, rest))
+
+
+def _sought(cases: Sequence[CaseView], undrawn: Sequence[str]) -> Sequence[str]:
+    """Return the undrawn classes, or none once they were looked for in vain for long enough.
+
+    One volume that was drawn from end to end says little of the others, so it counts as a visit.
+    """
+    most = max(VISIT, -(-LOOKS // max(len(cases), 1)))
+    looked = sum(min(case.labelled, most) for case in cases)
+    return undrawn if looked < LOOKS else ()
+
+
+def _share(count: int, predicted: int, cases: int) -> int:
+    """Return how many of `count` go to predicted cases: in proportion, rounded, one at least."""
+    nearest = (2 * count * predicted + cases) // (2 * cases)
+    return min(count, max(1, nearest))
 
 
 def _without_model(
     cases: Sequence[CaseView],
+    among: Sequence[int],
     count: int,
     strategy: str,
     rng: np.random.Generator,
     undrawn: Sequence[str],
 ) -> list[Suggestion]:
-    equal = strategy == EQUAL
-    if equal:
-        targets = spread_slices(cases, rng.permutation(len(cases)).tolist(), 1, 0.0, 1.0)
+    """Return up to `count` slices of the cases `among` all, as if the others were done with."""
+    if count <= 0:
+        return []
+    if strategy == EQUAL:
+        targets = spread_slices(cases, rng.permutation(among).tolist(), 1, 0.0, 1.0)
     else:
-        order = typical_order(cases, -(-max(count, 0) // VISIT), rng)
+        order = typical_order(cases, -(-count // VISIT), rng, among)
         targets = spread_slices(cases, order, VISIT, *INNER)
     labelled = any(case.labelled for case in cases)
     found: list[Suggestion] = []
-    for place, (number, plane, index) in enumerate(islice(targets, max(count, 0))):
+    for place, (number, plane, index) in enumerate(islice(targets, count)):
         case = cases[number]
         taken = [s.slice for s in found if (s.case, s.plane) == (case.name, plane)]
         first = not labelled and not found
@@ -132,8 +168,11 @@ def _with(case: CaseView, listed: Sequence[Suggestion]) -> CaseView:
 
 
 def _alternately(first: Sequence[Suggestion], second: Sequence[Suggestion]) -> list[Suggestion]:
-    pairs = zip_longest(first, second)
-    return [found for found in chain.from_iterable(pairs) if found is not None]
+    """Return both as one list, over which each is spread evenly; one of `first` begins it."""
+    early = [(place / len(first), 1) for place in range(len(first))]
+    late = [((place + 1) / (len(second) + 1), 0) for place in range(len(second))]
+    both = zip([*early, *late], [*first, *second], strict=True)
+    return [found for _, found in sorted(both, key=lambda pair: pair[0])]
 
 
 def _told(
@@ -152,9 +191,10 @@ def _told(
         taken = [s.slice for s in found if (s.case, s.plane) == (case.name, plane)]
         why = why_scored(table, each, strategy.base, classes, parties)
         reason = f"{why}; {how_far(case, plane, index, taken)}"
+        if case.held_out:
+            reason += f"; {HELD_OUT}"
         if strategy.per_second:
             reason += f"; {how_long(each.seconds, score)}"
-        top, bottom, left, right = (int(end) for end in table.boxes[row])
         found.append(
             Suggestion(
                 case=case.name,
@@ -162,7 +202,23 @@ def _told(
                 slice=index,
                 score=score,
                 reason=reason,
-                box=(top, bottom, left, right) if bottom > top else None,
+                box=_box(table, _framed(table, row) if strategy.along else row),
             )
         )
     return found
+
+
+def _framed(table: Table, row: int) -> int:
+    """Return the nearest slice of a stack that has a region; the slice itself where none has.
+
+    Past the end of what is predicted there is none: one looks on where the structure was last.
+    """
+    stack = (table.case == table.case[row]) & (table.axis == table.axis[row])
+    found = np.flatnonzero(stack & table.boxes.any(axis=1))
+    away = np.abs(table.index[found] - table.index[row])
+    return int(found[away.argmin()]) if found.size else row
+
+
+def _box(table: Table, row: int) -> Box | None:
+    top, bottom, left, right = (int(end) for end in table.boxes[row])
+    return (top, bottom, left, right) if bottom > top else None

@@ -53,7 +53,8 @@ class Strategy:
     score : callable or None
         See `scores.Score`. None where slices are spread without a model.
     spread : bool
-        Whether similar slices and the same case are penalised.
+        Whether similar slices, the same case and cases held out are penalised, and cases without a
+        prediction and classes that nobody drew get their share; not so in draws to compare with.
     turns : callable
         ``(table, round) ->`` for each row of the score the class that it is about, None where it
         is about all; empty where that holds for every row.

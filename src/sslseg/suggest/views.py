@@ -17,6 +17,9 @@ from sslseg.core.prediction import CriticHealth
 MAX_STRETCH = 2.5
 """Planes whose voxels are longer than this, relative to their width, are not offered."""
 
+ENOUGH = 2
+"""Held-out slices of a case from which more of it add little to a Dice."""
+
 
 @dataclass(frozen=True)
 class CaseView:
@@ -34,6 +37,9 @@ class CaseView:
         ``(D,)`` description of the image, the same D for all cases, for a diverse cold start.
     critic : CriticHealth
         Of the discriminator behind the scores.
+    held_out : bool
+        Whether it has held-out slices enough and a further one would be another, see
+        `held_out_case`.
     """
 
     name: str
@@ -42,6 +48,7 @@ class CaseView:
     scores: Mapping[str, npt.NDArray[Any]] | None = None
     features: npt.NDArray[np.floating[Any]] | None = None
     critic: CriticHealth = field(default_factory=CriticHealth)
+    held_out: bool = False
 
     @property
     def labelled(self) -> int:
@@ -56,6 +63,20 @@ def annotated_slices(records: Iterable[SliceRecord], case: str) -> dict[Plane, t
         if record.key.case == case and record.state is not SliceState.NONE:
             found.setdefault(record.key.plane, []).append(record.key.index)
     return {plane: tuple(sorted(indices)) for plane, indices in found.items()}
+
+
+def held_out_case(records: Iterable[SliceRecord], case: str) -> bool:
+    """Tell whether `case` has held-out slices enough, and a further one would be another.
+
+    At least two annotated slices are held out, and most of them: of a case to learn from only a few
+    ever are.
+    """
+    held = [
+        record.validation
+        for record in records
+        if record.key.case == case and record.state is not SliceState.NONE
+    ]
+    return sum(held) >= ENOUGH and 2 * sum(held) > len(held)
 
 
 def offered_planes(geometry: Geometry) -> tuple[Plane, ...]:

@@ -33,7 +33,7 @@ class Costs:
 
     minutes: float | None
     only: Collection[str] | None = None
-    _most_windows: float = field(init=False, default=math.inf)
+    _window: float | None = field(init=False, default=None)
     _previews: dict[tuple[str, type[Predictor]], float] = field(init=False, default_factory=dict)
 
     def preview(self, predictor: Predictor, case: CaseRecord, spacing: Spacing) -> float:
@@ -45,15 +45,26 @@ class Costs:
         return self._previews[key]
 
     def validation(self, predictor: Predictor, slices: Sequence[HeldOutSlice]) -> float:
-        """Return about how many seconds a validation takes, and see to it that it fits the run."""
+        """Return about how many seconds a validation takes; 0 where steps end the run."""
         if self.minutes is None or not slices:
             return 0.0
-        each = predictor.window_seconds()
-        self._most_windows = VALIDATION_SHARE * 60 * self.minutes / each
-        return each * windows(predictor, self.measured(predictor, slices))
+        return self._each(predictor) * windows(predictor, self.measured(predictor, slices))
 
     def measured(self, predictor: Predictor, slices: Sequence[HeldOutSlice]) -> list[HeldOutSlice]:
-        """Return the slices that a validation measures: the same ones all along a run."""
+        """Return the slices that a validation measures, so many that it fits the run.
+
+        They are the same ones all along a run, and as few where the first slice is held out in
+        the middle of it.
+        """
         if self.only is not None:
             return [held for held in slices if held.name in self.only]
-        return measured(slices, predictor, self._most_windows)
+        if self.minutes is None or not slices:
+            return measured(slices, predictor)
+        most = VALIDATION_SHARE * 60 * self.minutes / self._each(predictor)
+        return measured(slices, predictor, most)
+
+    def _each(self, predictor: Predictor) -> float:
+        """Return how many seconds a window takes: timed when a slice is first held out."""
+        if self._window is None:
+            self._window = predictor.window_seconds()
+        return self._window

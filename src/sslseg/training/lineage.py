@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sslseg.storage import checkpoints
 from sslseg.storage.runs import runs
 from sslseg.training import model
 from sslseg.training.planner import Plan
+from sslseg.training.trainer import Trainer
 
 TAUGHT = (
     "Starts anew: the last run of this method learnt from the slices held out, so that a Dice on "
@@ -66,6 +68,18 @@ def line(project: Path, method: str, plan: Plan, *, measured: bool) -> Line:
             return Line(found)
         broken = broken or reason
     return Line(broken=broken)
+
+
+def take_over(trainer: Trainer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Let a trainer go on from what an earlier run learnt.
+
+    The student begins as that run's average, where there is one: the average is the smoother of
+    the two, and the first step would make it a copy of the student.
+    """
+    trainer.load_weights(tensors)
+    nets = trainer.nets
+    if "teacher" in nets and "student" in nets:
+        nets["student"].load_state_dict(nets["teacher"].state_dict())
 
 
 def newest_plan(project: Path, method: str) -> Plan | None:

@@ -28,7 +28,9 @@ from sslseg.training.threads import Threads
 from sslseg.training.trainer import Diverged, StepReport, Trainer
 
 REPORT_SECONDS = 0.1
-POLL_SECONDS = 0.5
+POLL_SECONDS, POLL_SHARE = 0.5, 0.1
+"""Shortest wait between looks for new strokes, and the share of the wait that the look before may
+have taken: a stroke on a CT has its target made anew for seconds."""
 FIRST_CHECKPOINT_SECONDS, CHECKPOINT_SECONDS = 15.0, 60.0
 FIRST_PREVIEW_SECONDS = 6.0
 PREVIEW_SECONDS, PREVIEW_SHARE, LONGEST_PREVIEW = 8.0, 0.05, 0.1
@@ -204,6 +206,7 @@ class _Pace:
     """Seconds between recurring tasks."""
 
     validate: float
+    poll: float = 0.0
     preview: float = FIRST_PREVIEW_SECONDS
     checkpoint: float = FIRST_CHECKPOINT_SECONDS
 
@@ -224,14 +227,25 @@ def _steps(job: Job, control: Control, clock: _Clock) -> Generator[Event, None, 
             yield from _validate(job, clock)
             job.join_held_out()
             joined, sampler = True, data.sampler()
-        if clock.due("poll", POLL_SECONDS):
+        if clock.due("poll", max(POLL_SECONDS, pace.poll)):
+            sampler = _newest(data, sampler, pace)
             clock.done("poll")
-            sampler = data.sampler() if data.changed() else sampler
         report = _step(job, sampler, fraction, threads)
         if clock.due("report", REPORT_SECONDS) or job.trainer.step_count == 1:
             clock.done("report")
             yield _reported(job, report, clock)
         yield from _along_the_way(job, clock, pace)
+
+
+def _newest(data: Data, sampler: Sampler, pace: _Pace) -> Sampler:
+    """Return a sampler over the annotations as they are now: the same one unless they changed.
+
+    How long that took says how long the next look waits.
+    """
+    began = time.monotonic()
+    sampler = data.sampler() if data.changed() else sampler
+    pace.poll = (time.monotonic() - began) / POLL_SHARE
+    return sampler
 
 
 def _step(job: Job, sampler: Sampler, fraction: float, threads: Threads | None) -> StepReport:

@@ -20,6 +20,7 @@ from sslseg.networks.factory import NetworkSpec
 from sslseg.training.device import Device
 from sslseg.training.planner_sizes import (
     SHIFTS,
+    VOXELS_CPU,
     batch,
     bounded,
     check_memory,
@@ -45,9 +46,10 @@ proportion: with few slices and much time the full rate overfits."""
 
 MINUTES_CPU, MINUTES_GPU = 4.0, 2.0
 
-BOXES_TAKE_MINUTES = 3.0
+BOXES_TAKE_MINUTES, FEW_BOXES = 3.0, 8
 """A shorter run on a CPU learns from slices of one plane even where several are labelled, or whole
-volumes: a network of boxes would take a third of the steps or fewer."""
+volumes: a network of boxes would take a third of the steps or fewer. Where volumes are so large
+that more than eight boxes make up one, it needs as many times longer to see them all."""
 
 WITHOUT_LABELS = 5
 """So many of a plan's first words hold for learning from images alone too."""
@@ -108,6 +110,7 @@ def make_plan(
     crowd: int = 1,
     minutes: float | None = None,
     before: Plan | None = None,
+    boxes: bool = False,
 ) -> Plan:
     """Choose network, grid, patch, batch and width.
 
@@ -129,6 +132,8 @@ def make_plan(
         How long the run lasts; None where it counts steps.
     before : Plan or None
         Of the run to go on from; its network is kept where it still fits.
+    boxes : bool
+        Whether the method learns from boxes alone.
 
     Raises
     ------
@@ -137,7 +142,7 @@ def make_plan(
     """
     spacing, spacing_words = choose_spacing(cases, params.spacing)
     patience = minutes if device.is_cpu and minutes is not None else math.inf
-    axis, axis_words = choose_axis(cases, covered, params, patience)
+    axis, axis_words = choose_axis(cases, covered, params, patience, boxes)
     shapes = [grid_shape(case, spacing) for case in cases]
     # The median, as nnU-Net has it: with the largest, most volumes would be padded far.
     usual = [math.ceil(median(shape[a] for shape in shapes)) for a in range(3) if a != axis]
@@ -297,19 +302,22 @@ def choose_axis(
     covered: Coverage,
     params: TrainingParams,
     patience: float = math.inf,
+    boxes: bool = False,
 ) -> tuple[int | None, str]:
     """Return the slice axis of a 2.5-D network, or None for 3-D, and why.
 
     `patience` is how many minutes a run on a CPU lasts; without end for steps and on other devices.
+    `boxes` as in `make_plan`.
     """
     coarse = coarse_axis(cases)
     planes = covered.planes
     begins = first_plane([case.geometry for case in cases])
     used = planes.most_common(1)[0][0] if planes else begins
     fixed = None if params.plane == "auto" else Plane(params.plane)
-    if params.dimensions == "3d":
+    if params.dimensions == "3d" or boxes:
+        why = "as asked" if params.dimensions == "3d" else "which this method cannot do without"
         thick = "" if coarse is None else ", though slices are thick"
-        return None, f"3-D network, as asked{thick}."
+        return None, f"3-D network, {why}{thick}."
     if params.dimensions == "2.5d" or fixed is not None:
         plane = fixed or (used if coarse is None else Plane.of_axis(coarse))
         return plane.axis, f"2.5-D network on {plane} slices, as asked."
@@ -323,11 +331,22 @@ def choose_axis(
         return flat.axis, f"2.5-D network on {flat} slices, since {why}."
     if not planes:
         return used.axis, f"2.5-D network on {used} slices, since nothing is labelled yet."
-    return _by_labels(used, covered, patience)
+    return _by_labels(used, covered, patience, boxes_take(cases))
 
 
-def _by_labels(used: Plane, covered: Coverage, patience: float) -> tuple[int | None, str]:
-    """Return axis and reason where only what is labelled, mostly in `used`, decides."""
+def boxes_take(cases: Sequence[CaseRecord]) -> float:
+    """Return how many minutes a run on a CPU needs for a network of boxes."""
+    voxels = median(math.prod(case.geometry.shape) for case in cases)
+    return BOXES_TAKE_MINUTES * max(1.0, voxels / (FEW_BOXES * VOXELS_CPU))
+
+
+def _by_labels(
+    used: Plane, covered: Coverage, patience: float, needed: float
+) -> tuple[int | None, str]:
+    """Return axis and reason where only what is labelled, mostly in `used`, decides.
+
+    `needed` is for how many minutes on a CPU a network of boxes must learn at least.
+    """
     planes = covered.planes
     if covered.dense:
         labelled = "whole volumes"
@@ -335,10 +354,10 @@ def _by_labels(used: Plane, covered: Coverage, patience: float) -> tuple[int | N
         labelled = "slices of several planes"
     else:
         return used.axis, f"2.5-D network on {used} slices, since most labels lie in that plane."
-    if patience >= BOXES_TAKE_MINUTES:
+    if patience >= needed:
         enough = "" if patience == math.inf else f" and {patience:g} minutes are enough for it"
         return None, f"3-D network, since {labelled} are labelled{enough}."
-    why = f"a 3-D one for {labelled} needs {BOXES_TAKE_MINUTES:g} minutes here"
+    why = f"a 3-D one for {labelled} needs {needed:.0f} minutes here"
     return used.axis, f"2.5-D network on {used} slices, since {why}."
 
 

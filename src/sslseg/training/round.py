@@ -24,6 +24,7 @@ from sslseg.core.events import (
 )
 from sslseg.core.words import counted
 from sslseg.data.domains import sides, target_cases
+from sslseg.data.drawn import lacking
 from sslseg.data.held_out import HeldOutSlice
 from sslseg.data.preprocessing import prepare_all
 from sslseg.data.project import Coverage, ProjectData, coverage
@@ -38,6 +39,7 @@ from sslseg.training.costs import Costs
 from sslseg.training.device import Device, choose
 from sslseg.training.loop import Job, Schedule
 from sslseg.training.planner import Plan, default_minutes, make_plan
+from sslseg.training.refusals import refuse_nothing, refuse_slices
 from sslseg.training.relay import relayed
 from sslseg.training.trainer import Trainer
 from sslseg.training.unheard import unheard
@@ -111,19 +113,15 @@ class Round:
         self.method = self.request.method or DEFAULT_METHOD
         _, training, _ = model.settings_of(self.method, self.request.settings)
         covered = coverage(self.store)
-        if not covered.planes:
-            raise SslsegError(
-                "no labelled slice",
-                "at least one slice with painted voxels, or marked complete",
-                "Paint a few slices, then train.",
-            )
+        refuse_nothing(covered)
         self._annotated = covered.planes.total()
         chosen = find(self.method)
         if chosen.adapts:
             self._find_target()
         self.device = choose(self.request.device)
         self.classes = tuple(label.name for label in self.store.classes)
-        self.plan = self._planned(covered, required(training, chosen), chosen)
+        refuse_slices(training, chosen)
+        self.plan = self._planned(covered, training, chosen)
         self.trainer = model.make_trainer(self.request, self.method, self.plan, self.device)
         self.watch = CriticWatch(
             self.trainer, self.plan.patches, self.plan.network.classes, self.request.seed
@@ -137,13 +135,23 @@ class Round:
         minutes = schedule_of(self.request, self.device)[0].minutes
         fresh = self.request.fresh
         before = None if fresh else lineage.newest_plan(self.store.path, self.method)
-        crowd = chosen.crowd
-        plan = make_plan(cases, covered, count, self.device, training, crowd, minutes, before)
+        plan = make_plan(
+            cases,
+            covered,
+            count,
+            self.device,
+            training,
+            chosen.crowd,
+            minutes,
+            before,
+            boxes=chosen.dimensions == "3d",
+        )
         return relayed(plan, cases, self.device, training)
 
     def job(self) -> Job:
         """Return the job for `sslseg.training.loop.train`."""
-        words = (*self.plan.words, *self._sides, *unheard(self.trainer))
+        missing = lacking(self.store, self.store.slices())
+        words = (*self.plan.words, *self._sides, *unheard(self.trainer), *missing)
         held = sum(r.validation and r.state is not SliceState.NONE for r in self.store.slices())
         if held and self.trainer.training.validation:
             until = UNTIL_THEY_JOIN.format(share=self.trainer.joins)
@@ -164,7 +172,7 @@ class Round:
                 steps=schedule.steps,
                 minutes=schedule.minutes,
                 baseline=self.baseline,
-                notice="" if self.baseline else self._line.broken,
+                notice="" if self.baseline else " ".join((self._line.broken, *missing)).strip(),
             ),
             prepare=self._prepare,
             data=lambda: self,
@@ -211,7 +219,7 @@ class Round:
             self._line = lineage.line(path, self.method, self.plan, measured=measured)
         before = self._line.newest
         if before and (learnt is None or before[0].run > learnt.run):
-            self.trainer.load_weights(before[1])
+            lineage.take_over(self.trainer, before[1])
             self.before = before[0].run
             return (f"Goes on from run {self.before}.",)
         if learnt and pretrained.take_over(self.trainer, path, learnt):
@@ -350,25 +358,6 @@ class Round:
 
     def _saved(self, tensors: dict[str, Tensor]) -> str:
         return str(model.save(self.store.path / "runs" / self.run, tensors, self.facts()))
-
-
-def required(params: TrainingParams, method: type[Method[MethodParams]]) -> TrainingParams:
-    """Return `params` with what the method cannot do without.
-
-    Raises
-    ------
-    SslsegError
-        When the user asked for something else.
-    """
-    if method.dimensions == "any":
-        return params
-    if params.dimensions == "2.5d":
-        raise SslsegError(
-            f"dimensions=2.5d for method {method.name}",
-            "dimensions=3d, since it compares several planes of the same box",
-            "Leave dimensions out, or choose another method.",
-        )
-    return params.model_copy(update={"dimensions": method.dimensions})
 
 
 def schedule_of(request: TrainRequest, device: Device) -> tuple[Schedule, tuple[str, ...]]:
