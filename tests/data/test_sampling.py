@@ -90,18 +90,21 @@ def test_a_class_that_one_case_shows_is_drawn_as_often_as_the_others():
     assert 0.1 < (batch.y == 2).flatten(1).any(1).float().mean() < 0.25
 
 
-def test_half_of_the_unlabelled_items_lie_where_structures_lie():
+@pytest.mark.parametrize(("axis", "dims"), [(None, 3), (1, 2)])
+def test_half_of_the_unlabelled_items_lie_where_structures_lie(axis, dims):
     """At a fifth of each side of the annotated volume; by chance one item in a hundred does."""
     target = np.full((20, 20, 20), IGNORE, np.int16)
     target[4] = 0
     target[4, 4, 4] = 1
     cases = [TrainingCase("a", image(0, (20, 20, 20)), Blocks.of(target))]
     cases += [TrainingCase("b", image(1, (80, 80, 80)), None)]
-    plan = PatchPlan(None, 1, (2, 2, 2), 0, 400)
+    plan = PatchPlan(axis, 1, (2, 2, 2)[:dims], 0, 400)
     places = [place for place in Sampler(cases, plan, 0).batch(0).places if place.case == "b"]
     starts = np.array([place.start for place in places])
     near = np.all((starts >= 80 * 0.125 - 2) & (starts <= 80 * 0.325), axis=1)
     assert 0.4 < near.mean() < 0.65
+    if axis is not None:
+        assert np.mean([place.index > 40 for place in places]) > 0.4, "any slice"
 
 
 def test_unlabelled_items_come_from_every_case():

@@ -26,9 +26,10 @@ CLASS_CENTRED = 0.5
 """Share of labelled items centred on a voxel of a random class instead of any annotated voxel."""
 
 NEAR, JITTER = 0.5, 0.1
-"""Share of the unlabelled items that lie where, in their own volume, annotated structures lie, and
-by how much of a side they are moved at most: of a large volume that holds a small organ, patches
-drawn from anywhere would hardly ever show it."""
+"""Share of the unlabelled items whose patch lies where, in their own volume, annotated structures
+lie, and by how much of a side it is moved at most: of a large volume that holds a small organ,
+patches from anywhere would hardly ever show it. Which slice a patch of a slice is of stays free:
+what lies past the annotated ones is learnt from the unlabelled items alone."""
 
 TOLD = 0.5
 """Share of the items of cases that a critic compares with others which lie around annotations."""
@@ -208,13 +209,13 @@ class Sampler:
     def _anywhere(self, rng: np.random.Generator, cases: Sequence[TrainingCase]) -> Item:
         case = cases[int(rng.integers(len(cases)))]
         sides = np.array(case.image.shape)
+        centre = rng.integers(sides)
         structures = self._taught.structures
         if structures and rng.random() < NEAR:
             other, voxel = self._taught.draw(rng, structures[rng.integers(len(structures))])
             place = (voxel + 0.5) / other.image.shape + rng.uniform(-JITTER, JITTER, 3)
-            centre = np.clip(place * sides, 0, sides - 1).astype(np.intp)
-        else:
-            centre = rng.integers(sides)
+            near = np.clip(place * sides, 0, sides - 1).astype(np.intp)
+            centre = np.where(np.arange(3) == self.plan.axis, centre, near)
         return self._item(rng, case, centre)
 
     def _item(
