@@ -130,4 +130,6 @@ def _correction(store: ProjectStore, record: SliceRecord) -> Correction | None:
         return None
     dice = pooled_dice([(truth, np.asarray(said))])
     complete = record.state is SliceState.COMPLETE
+    if dice is None and complete:
+        dice = 1.0  # rightly empty; else empty slices could only ever lower the curve
     return None if dice is None else Correction(key, first.time, complete, dice)

@@ -284,3 +284,41 @@ def test_a_table_of_another_set_asks_how_many_volumes_were_drawn(load, monkeypat
     with pytest.raises(SystemExit):
         efficiency.asked()
     assert "--pool" in capsys.readouterr().err
+
+
+# ---- where it errs ----
+
+
+def bar(*values):
+    """A volume of one row of voxels along the coronal axis."""
+    return np.array(values, np.uint8).reshape(1, -1, 1)
+
+
+def test_what_is_lost_where_classes_meet_and_past_the_ends(load):
+    """One voxel too far in front, none at the end, and the boundary a voxel early."""
+    errs = load("where_it_errs")
+    truth, found = bar(0, 0, 1, 1, 1, 2, 2, 0), bar(0, 1, 1, 1, 2, 2, 0, 0)
+    said = errs.judged(found, truth, [1, 2])
+    assert said["dice"] == pytest.approx((2 * 2 / 6 + 2 * 1 / 4) / 2)
+    assert said["outline"] == pytest.approx(2 * 4 / 10)
+    assert errs.with_true_classes(found, truth).ravel().tolist() == [0, 1, 1, 1, 1, 2, 0, 0]
+    assert said["classes_right"] == pytest.approx((2 * 3 / 7 + 2 * 1 / 3) / 2)
+    assert errs.within_true_ends(found, truth).ravel().tolist() == [0, 0, 1, 1, 2, 2, 0, 0]
+    assert said["ends_right"] == pytest.approx((2 * 2 / 5 + 2 * 1 / 4) / 2)
+
+
+def test_tenths_run_from_back_to_front(load):
+    errs = load("where_it_errs")
+    truth = bar(0, *[1] * 10, 0)
+    assert errs.by_tenth(bar(1, 0, *[2] * 9, 0), truth) == [0.0, *[1.0] * 9]
+
+
+def test_volumes_of_the_test_are_not_looked_at(load, tmp_path):
+    errs, data = load("where_it_errs"), load("dataset").read(make_data(tmp_path / "spleen", 4))
+    for name in data.test:
+        data.images[name].unlink()
+        data.labels[name].unlink()
+    request = TrainRequest(method="supervised", steps=2)
+    found = errs.run(data, load("protocol").Task(request, 1, "coronal", 1))
+    assert all(0 <= found[part] <= 1 for part in errs.PARTS)
+    assert len(found["tenths"]) == errs.TENTHS

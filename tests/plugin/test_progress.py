@@ -87,6 +87,14 @@ def test_each_labelled_slice_is_a_point_with_the_dice_of_the_prediction_before(
     assert "only n = 2" in dock.train.corrections.label.text()
 
 
+def test_an_empty_slice_that_was_predicted_empty_counts_as_right(labelling, qtbot, runner):
+    assert not BALL[:, :, 0].any()
+    predict(labelling, runner, qtbot)
+    paint(labelling, Plane.AXIAL, 0, BALL[:, :, 0])
+    (point,) = points(labelling, qtbot, 1)
+    assert (point.key, point.dice, point.complete) == (key(0), 1.0, True)
+
+
 def test_the_prediction_counts_that_was_there_at_the_first_stroke(
     labelling, qtbot, runner, project
 ):
