@@ -12,6 +12,7 @@ of the outline in each tenth of the organ, from back to front.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -123,8 +124,14 @@ def run(data: Dataset, task: protocol.Task) -> Json:
         pairs = [(predicted(session, name), truth_of(data, name)) for name in looked_at]
     values = range(1, len(data.classes) + 1)
     each = [judged(found, truth, values) for found, truth in pairs if truth.any()]
-    tenths = np.nanmean([one["tenths"] for one in each], axis=0).tolist()
-    return result | {part: mean([one[part] for one in each]) for part in PARTS} | {"tenths": tenths}
+    return result | {part: mean([one[part] for one in each]) for part in PARTS} | tenths(each)
+
+
+def tenths(results: Sequence[Json]) -> Json:
+    """Return the mean of each tenth; NaN where no volume has a slice there."""
+    rows = [result["tenths"] for result in results]
+    places = ([each[place] for each in rows] for place in range(TENTHS))
+    return {"tenths": [mean([x for x in place if not math.isnan(x)]) for place in places]}
 
 
 def row(name: str, results: Sequence[Json]) -> list[str]:
@@ -152,9 +159,9 @@ def main() -> None:
     rows = [row(seed, [result]) for seed, result in found.items()]
     print(table(HEAD, [*rows, row("mean", list(found.values()))]))
     if found:
-        tenths = np.nanmean([result["tenths"] for result in found.values()], axis=0)
+        means = tenths(list(found.values()))["tenths"]
         numbers = range(1, TENTHS + 1)
-        print(f"\n{table(['Tenth', *numbers], [['Dice', *(shown(x, 2) for x in tenths)]])}")
+        print(f"\n{table(['Tenth', *numbers], [['Dice', *(shown(x, 2) for x in means)]])}")
 
 
 if __name__ == "__main__":
