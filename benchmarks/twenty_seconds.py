@@ -37,15 +37,17 @@ from common import (
 from dataset import Dataset
 
 from sslseg.core.catalogue import DEFAULT_METHOD
+from sslseg.core.commands import (
+    Open,
+    ShowCase,
+    Train,
+)
 from sslseg.core.events import (
     CommandDone,
     Event,
     FinishReason,
-    Open,
     PredictionReady,
     RunFinished,
-    ShowCase,
-    Train,
 )
 from sslseg.runner import ProcessRunner
 from sslseg.session import Session

@@ -68,6 +68,7 @@ class SegmentationDock(QWidget):
         shortcuts.bind([viewer], self._handlers)
         self.controller.case_changed.connect(self._bind_layers)
         self.controller.predicted.connect(self._bind_layers)
+        self.controller.view.glimpsed.connect(self._bind_layers)
         self.controller.project_changed.connect(self._entitle)
         self.controller.view.layers.binned.connect(self._restore_soon)
         self._end_with_application()

@@ -16,7 +16,7 @@ from napari_sslseg.layers import CaseLayers
 from napari_sslseg.slice_view import SliceView
 from sslseg.core.annotation import UNPAINTED, Annotation, SliceState
 from sslseg.core.geometry import Plane, take_slice
-from sslseg.core.prediction import Prediction
+from sslseg.core.prediction import Glimpse, Prediction
 from sslseg.core.suggestion import Box
 from sslseg.core.volume import CaseRecord, ClassLabel, Volume
 from sslseg.suggest.propagation import extend, nearest
@@ -30,11 +30,12 @@ Labels = npt.NDArray[np.uint8]
 class CaseView:
     """What the viewer shows of one case.
 
-    Emits `moved` when plane, slice or slice state change, and `failed` when strokes could not
-    be written; they stay in the layer and are tried again.
+    Emits `moved` when plane, slice or slice state change, `glimpsed` when some slices are predicted
+    anew, and `failed` when strokes could not be written; they stay in the layer until they are.
     """
 
     moved = Signal()
+    glimpsed = Signal(Glimpse)
     failed = Signal(Exception)
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -44,6 +45,7 @@ class CaseView:
         self.slices.changed.connect(self._follow_slice)
         self.case: CaseRecord | None = None
         self.prediction: Prediction | None = None
+        self._glimpse: Glimpse | None = None
         self._adapter: LabelsAdapter | None = None
         self._states: Mapping[tuple[Plane, int], SliceState] = {}
 
@@ -80,7 +82,7 @@ class CaseView:
         if self._adapter is not None:
             self._adapter.close()
             self._adapter = None
-        self.case = self.prediction = None
+        self.case = self.prediction = self._glimpse = None
         self._states = {}
         self.slices.leave()
 
@@ -124,10 +126,21 @@ class CaseView:
         int
             How many voxels were filled.
         """
-        if self._adapter is None or self.prediction is None:
-            return 0
         plane, index = self.slices.plane, self.slices.index
-        return self.fill(plane, index, take_slice(self.prediction.labels, plane, index))
+        said = self._said(plane, index)
+        return 0 if said is None else self.fill(plane, index, said)
+
+    @property
+    def can_accept(self) -> bool:
+        """Whether a model has said anything of the slice on the screen."""
+        return self._said(self.slices.plane, self.slices.index) is not None
+
+    def _said(self, plane: Plane, index: int) -> Labels | None:
+        """Return what the model says of a slice, as it is shown."""
+        newer = None if self._glimpse is None else self._glimpse.at(plane, index)
+        if newer is not None or self.prediction is None:
+            return newer
+        return take_slice(self.prediction.labels, plane, index)
 
     def extension(self) -> Callable[[], Labels] | None:
         """Return work for the background: this slice's labels as its annotated neighbours say.
@@ -163,8 +176,14 @@ class CaseView:
 
     def show_prediction(self, prediction: Prediction) -> None:
         """Show what the model now says of this case."""
-        self.prediction = prediction
+        self.prediction, self._glimpse = prediction, None
         self.layers.show_prediction(prediction)
+
+    def show_slices(self, glimpse: Glimpse) -> None:
+        """Show what a model in training says of some slices of this case."""
+        self._glimpse = glimpse
+        self.layers.show_slices(glimpse)
+        self.glimpsed.emit(glimpse)
 
     def point_at(self, box: Box | None) -> None:
         """Frame a region of the slice on the screen; None takes the frame away."""

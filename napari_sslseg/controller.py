@@ -20,29 +20,30 @@ from napari_sslseg.engine import Engine
 from napari_sslseg.freshness import Freshness
 from napari_sslseg.guide import Guide
 from napari_sslseg.labels_adapter import Slices
+from napari_sslseg.notices import Notices
 from napari_sslseg.predictions import Predictions
 from napari_sslseg.reading import good_annotation
 from napari_sslseg.suggestions import SuggestionQueue, key_of
 from napari_sslseg.summaries import Worklist
 from sslseg.core.annotation import SliceKey
-from sslseg.core.errors import SslsegError
-from sslseg.core.events import (
+from sslseg.core.commands import (
     Command,
-    CommandDone,
-    Event,
-    Exported,
-    FinishReason,
     Open,
     Predict,
-    PredictionReady,
     Pretrain,
-    RunFinished,
-    RunStarted,
     ShowCase,
     Stop,
     Suggest,
-    SuggestionsReady,
     Train,
+)
+from sslseg.core.errors import SslsegError
+from sslseg.core.events import (
+    Event,
+    PredictionReady,
+    RunFinished,
+    RunStarted,
+    SlicesPredicted,
+    SuggestionsReady,
 )
 from sslseg.core.geometry import Plane
 from sslseg.core.prediction import Prediction
@@ -96,7 +97,7 @@ class Controller:
         self._bridge = Bridge(self._jobs, self.report, lambda: self.view.drawing)
         self._bridge.start()
         self._fresh = Freshness()
-        self._run_words = ""
+        self._notices = Notices()
         self.closed = False
 
     @property
@@ -191,7 +192,7 @@ class Controller:
         annotation = good_annotation(store, name, self.report)
         self.view.show(record, volume, annotation, store.classes, save)
         self._predictions.show(store, name)
-        self.send(ShowCase(case=name))
+        self._tell_place()
         self._fresh.show(name)
         self.case_changed.emit()
 
@@ -251,7 +252,7 @@ class Controller:
         """Send a command once all strokes are on disk."""
         self.view.flush()
         if isinstance(command, Train | Pretrain):
-            self._run_words = ""
+            self._notices.begin()
         self._engine.send(command)
         self._look_at_status()
 
@@ -285,6 +286,7 @@ class Controller:
         for event in self._engine.poll():
             yield partial(self._follow, event)
             yield partial(self._pass_on, event)
+        yield self._tell_place
         yield self.threads.drain
         yield self._predict_shown_if_stale
         yield self._ask_for_more
@@ -303,25 +305,15 @@ class Controller:
             return
         if isinstance(event, PredictionReady) and self.store is not None:
             self._predicted(event.case, Path(event.folder))
+        elif isinstance(event, SlicesPredicted):
+            self._predictions.take_slices(event.case, Path(event.file))
         elif isinstance(event, SuggestionsReady):
             self._guide.take(event.suggestions)
-        elif isinstance(event, Exported):
-            show_info(event.words)
         elif isinstance(event, RunStarted):
             self._fresh.begin(event)
-            if event.notice:
-                show_info(event.notice)
         elif isinstance(event, RunFinished):
-            self._run_finished(event)
-        elif isinstance(event, CommandDone) and event.message not in ("", self._run_words):
-            show_warning(event.message)
-
-    def _run_finished(self, event: RunFinished) -> None:
-        self._fresh.finish(None if self.view.case is None else self.view.case.name)
-        self._run_words = event.message
-        if event.message:
-            show = show_error if event.reason is FinishReason.FAILED else show_info
-            show(event.message)
+            self._fresh.finish(None if self.view.case is None else self.view.case.name)
+        self._notices.follow(event)
 
     def _predicted(self, case: str, folder: Path) -> None:
         store = self._open_store()
@@ -329,6 +321,13 @@ class Controller:
             return  # of a project that was closed meanwhile; cases of both may share a name
         self._fresh.note(case)
         self._predictions.take(store, case, folder)
+
+    def _tell_place(self) -> None:
+        """Tell the engine which slice is on the screen."""
+        case, slices = self.view.case, self.view.slices
+        if case is not None:
+            shown = ShowCase(case=case.name, plane=slices.plane, index=slices.index)
+            self._engine.show(shown)
 
     def _predict_shown_if_stale(self) -> None:
         """Let the newest model look at the case on the screen; after a training it does by itself.

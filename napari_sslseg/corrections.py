@@ -1,7 +1,8 @@
 """How wrong the model was on each slice before it was labelled: a progress curve for free.
 
 A slice counts with the prediction that was on the screen at its very first stroke, which no label
-of it had taught, and with the labels that it has now.
+of it had taught, and with the labels that it has now. Predictions of whole cases count, not the
+slices that are shown while a training has no time for these.
 """
 
 from __future__ import annotations

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from sslseg.core.events import (
+from sslseg.core.commands import (
     Command,
+    Open,
+    ShowCase,
+    Stop,
+)
+from sslseg.core.events import (
     CommandBegun,
     CommandDone,
     Event,
     Exported,
     Opened,
-    ShowCase,
-    Stop,
     WorkerReady,
 )
 from sslseg.runner import Runner, RunnerState, RunnerStatus
@@ -33,6 +36,7 @@ class Engine:
         self._asked: Counter[str] = Counter()
         self._seen = (runner.status, +self._asked)
         self._at: Path | None = None
+        self._shown: ShowCase | None = None
 
     @property
     def status(self) -> RunnerStatus:
@@ -50,9 +54,17 @@ class Engine:
 
     def send(self, command: Command) -> None:
         """Pass a command on."""
+        if isinstance(command, Open):
+            self._shown = None  # cases of two projects may share a name
         if not isinstance(command, ShowCase | Stop):
             self._asked[command.kind] += 1
         self._runner.send(command)
+
+    def show(self, shown: ShowCase) -> None:
+        """Tell what is on the screen, unless that is what was told last."""
+        if shown != self._shown:
+            self._shown = shown
+            self._runner.send(shown)
 
     def poll(self) -> list[Event]:
         """Return all news since the last time."""

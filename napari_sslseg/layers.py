@@ -13,7 +13,7 @@ from psygnal import Signal
 
 from sslseg.core.annotation import BACKGROUND, UNPAINTED
 from sslseg.core.geometry import Array
-from sslseg.core.prediction import Prediction
+from sslseg.core.prediction import Glimpse, Prediction
 from sslseg.core.volume import ClassLabel, Volume
 
 if TYPE_CHECKING:
@@ -152,6 +152,16 @@ class CaseLayers:
             self._refresh_map("confidence", prediction.confidence, colors)
         elif "confidence" in self._layers:
             self._drop("confidence")
+
+    def show_slices(self, glimpse: Glimpse) -> None:
+        """Show some slices as a newer model sees them, in what is shown of the others."""
+        layer = self._layers.get("prediction")
+        labels = np.zeros(self.image.shape, np.uint8)
+        if isinstance(layer, Labels):
+            labels[...] = layer.data  # a copy: the prediction itself stays as it is
+        end = glimpse.first + len(glimpse.labels)
+        np.moveaxis(labels, glimpse.plane.axis, 0)[glimpse.first : end] = glimpse.labels
+        self._refresh_labels(labels)
 
     def visible(self, name: str) -> bool:
         """Tell whether a layer of the model is, or would be, shown."""

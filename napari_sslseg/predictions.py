@@ -10,8 +10,9 @@ from napari_sslseg.background import OnError, Threads
 from napari_sslseg.case_view import CaseView
 from napari_sslseg.reading import fits, unless_replaced
 from napari_sslseg.summaries import Worklist, read_facts
-from sslseg.core.prediction import Prediction
+from sslseg.core.prediction import Glimpse, Prediction
 from sslseg.storage import arrays
+from sslseg.storage.glimpses import load_glimpse
 from sslseg.storage.store import ProjectStore
 
 
@@ -58,6 +59,16 @@ class Predictions:
         self._read_figures(store, case, folder)
         if self._view.case is not None and self._view.case.name == case:
             self._put_on_screen(case, folder)
+
+    def take_slices(self, case: str, file: Path) -> None:
+        """Put slices of a case on the screen, if it is still there."""
+
+        def show(glimpse: Glimpse) -> None:
+            on_screen = self._view.case
+            if on_screen is not None and on_screen.name == case == glimpse.case:
+                self._view.show_slices(glimpse)
+
+        self._threads.files.submit(partial(load_glimpse, file), show)
 
     def show(self, store: ProjectStore, case: str) -> None:
         """Put the newest of a case on the screen, if there is one."""

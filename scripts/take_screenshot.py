@@ -17,7 +17,8 @@ from qtpy.QtWidgets import QDoubleSpinBox, QPushButton
 
 from napari_sslseg.__main__ import start
 from napari_sslseg._dock import SegmentationDock
-from sslseg.core.events import CommandDone, Event, Suggest
+from sslseg.core.commands import Suggest
+from sslseg.core.events import CommandDone, Event
 from sslseg.storage.samples import make_sample_project
 
 CASE = "sample_08"

@@ -1,5 +1,11 @@
 """The runner that works in the calling thread."""
 
+from sslseg.core.commands import (
+    ShowCase,
+    Stop,
+    Suggest,
+    Train,
+)
 from sslseg.core.config import TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
@@ -9,10 +15,6 @@ from sslseg.core.events import (
     Progress,
     RunFinished,
     RunStarted,
-    ShowCase,
-    Stop,
-    Suggest,
-    Train,
 )
 from sslseg.runner import InlineRunner, RunnerState
 from sslseg.runner.ledger import CLOSED

@@ -2,21 +2,23 @@
 
 import pytest
 
+from sslseg.core.commands import (
+    Open,
+    ShowCase,
+    Stop,
+    Suggest,
+    Train,
+)
 from sslseg.core.config import TrainRequest
 from sslseg.core.events import (
     CheckpointSaved,
     CommandBegun,
     CommandDone,
     FinishReason,
-    Open,
     Progress,
     RunFinished,
     RunStarted,
-    ShowCase,
     StepReported,
-    Stop,
-    Suggest,
-    Train,
     WorkerReady,
 )
 from sslseg.runner import RunnerState

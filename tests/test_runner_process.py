@@ -10,19 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from sslseg.core.config import TrainRequest
-from sslseg.core.events import (
-    CommandDone,
+from sslseg.core.commands import (
     Export,
-    FinishReason,
     Open,
     Predict,
-    RunFinished,
     ShowCase,
     Stop,
     Suggest,
     Train,
 )
+from sslseg.core.config import TrainRequest
+from sslseg.core.events import CommandDone, FinishReason, RunFinished
 from sslseg.runner import ProcessRunner, RunnerState
 from sslseg.runner.ledger import CLOSED
 from sslseg.runner.perform import OUT_OF_MEMORY
@@ -32,7 +30,7 @@ PARENT = """
 import sys
 from pathlib import Path
 from sslseg.core.config import TrainRequest
-from sslseg.core.events import Open, Train
+from sslseg.core.commands import Open, Train
 from sslseg.runner import ProcessRunner
 
 runner = ProcessRunner(sys.argv[2:], logs=Path(sys.argv[1]))

@@ -29,6 +29,7 @@ from sslseg.core.events import (
     PredictionReady,
     RunFinished,
     RunStarted,
+    SlicesPredicted,
     StepReported,
     Validated,
 )
@@ -39,8 +40,10 @@ from sslseg.session import Session
 from sslseg.storage import arrays
 from sslseg.storage.checkpoints import latest_facts
 from sslseg.storage.formats import unreadable
+from sslseg.storage.glimpses import load_glimpse
 from sslseg.storage.runs import runs
-from sslseg.training import loop, validation
+from sslseg.training import glimpse, loop, validation
+from sslseg.training.costs import Costs
 from sslseg.training.lineage import TAUGHT
 from sslseg.training.model import honest, load_facts_and_tensors
 from sslseg.training.prediction import predict_case
@@ -451,6 +454,49 @@ def test_the_shown_case_is_predicted_first_and_the_rest_can_be_stopped(session):
         list(work)
     assert arrays.latest_prediction(session.store.path, "c")
     assert arrays.latest_prediction(session.store.path, "a") is None
+
+
+def test_a_case_that_takes_too_long_shows_slices_while_training_and_before_all_of_it(
+    session, monkeypatch
+):
+    paint(session.store, "a", [2, 5])
+    monkeypatch.setattr(Costs, "preview", lambda *_: 1e6)
+    monkeypatch.setattr(loop, "FIRST_PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "LONGEST_WAIT_SECONDS", 0.0)
+    control = Control()
+    control.show("c", (CORONAL, 11))
+    events = run(session, request(minutes=0.05, steps=None), control)
+    assert of(PredictionReady, events) == []
+    shown = of(SlicesPredicted, events)
+    assert shown
+    assert {event.case for event in shown} == {"c"}
+    found = load_glimpse(Path(shown[-1].file))
+    assert (found.case, found.plane, found.first) == ("c", CORONAL, 8)
+    assert found.labels.shape == (4, SHAPE[0], SHAPE[2])
+    first, second = itertools.islice(session.predict((), control), 2)
+    assert (first.kind, first.case) == ("slices", "c")
+    assert (second.kind, second.case) == ("prediction", "c")
+    whole = arrays.load_prediction(Path(second.folder)).labels
+    np.testing.assert_array_equal(load_glimpse(Path(first.file)).labels[3], whole[:, 11])
+
+
+def test_a_case_that_was_removed_from_the_disk_shows_nothing_and_the_training_goes_on(
+    session, monkeypatch
+):
+    paint(session.store, "a", [2, 5])
+    monkeypatch.setattr(Costs, "preview", lambda *_: 1e6)
+    monkeypatch.setattr(loop, "FIRST_PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "LONGEST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(glimpse, "load_prepared", refuse)
+    control = Control()
+    control.show("c", (CORONAL, 11))
+    events = run(session, request(steps=4), control)
+    assert of(SlicesPredicted, events) == []
+    assert events[-1].reason is FinishReason.COMPLETED
+
+
+def refuse(*_: object) -> None:
+    raise SslsegError("nothing", "an image", "Put it back.")
 
 
 def test_what_a_run_leaves_on_disk_is_plain(session):

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from sslseg.core.events import (
+    CriticJudged,
     Exported,
     FinishReason,
     Progress,
@@ -16,6 +17,7 @@ from sslseg.core.events import (
     StepReported,
     Validated,
 )
+from sslseg.core.prediction import CriticHealth
 from sslseg.terminal import Follower, stoppable, table
 
 STARTED = RunStarted(run="r1", method="m", device="CPU", plan=("Small.",), steps=9, minutes=None)
@@ -50,6 +52,19 @@ def test_sparse_lines_into_a_file():
     ]
     assert summary.step is not None
     assert summary.step.step == 8
+
+
+def test_a_verdict_that_stands_is_told_once():
+    """Where nothing can be measured any more, each look finds what the one before did."""
+    out = io.StringIO()
+    words = ("Too easy.", "Too easy.", "Usable.", "Too easy.")
+    health = [CriticHealth(words=each) for each in words]
+    Follower(out).follow(CriticJudged(run="r1", step=n, health=h) for n, h in enumerate(health))
+    assert out.getvalue().splitlines() == [
+        "Step 0: Too easy.",
+        "Step 2: Usable.",
+        "Step 3: Too easy.",
+    ]
 
 
 def test_one_updating_line_on_a_terminal():

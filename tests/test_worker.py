@@ -15,25 +15,27 @@ from cli_worlds import write_ellipsoids
 
 from sslseg import worker
 from sslseg.core.catalogue import methods
+from sslseg.core.commands import (
+    COMMAND,
+    Open,
+    Predict,
+    Pretrain,
+    ShowCase,
+    Simulate,
+    Stop,
+    Suggest,
+    Train,
+)
 from sslseg.core.config import DeviceChoice, SimulationRequest, TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import (
-    COMMAND,
     EVENT,
     CommandDone,
     FinishReason,
-    Open,
-    Predict,
-    Pretrain,
     Progress,
     RunFinished,
-    ShowCase,
-    Simulate,
     SimulationReported,
-    Stop,
-    Suggest,
-    Train,
     WorkerReady,
 )
 from sslseg.runner import ProcessRunner

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from sslseg.core.commands import Predict, ShowCase, Stop, Suggest, Train
 from sslseg.core.config import TrainRequest
 from sslseg.core.control import Control
-from sslseg.core.events import Predict, ShowCase, Stop, Suggest, Train
 from sslseg.worker import Mailbox
 
 

@@ -115,6 +115,7 @@ class AnnotateWidget(QWidget):
         self._controller.view.moved.connect(self._refresh)
         self._controller.saved.connect(self._refresh)
         self._controller.predicted.connect(self._refresh)
+        self._controller.view.glimpsed.connect(self._refresh)
 
     # ---- what keys and buttons do ----
 
@@ -243,7 +244,7 @@ class AnnotateWidget(QWidget):
         complete = state is SliceState.COMPLETE
         self._complete.setText("Reopen (C)" if complete else "Complete (C)")
         self._complete.setEnabled(writable)
-        self._accept.setEnabled(writable and view.prediction is not None)
+        self._accept.setEnabled(writable and view.can_accept)
         self._extend.setEnabled(writable)
         for plane, widget in self._planes.items():
             widget.setEnabled(case is not None)

@@ -33,7 +33,6 @@ from sslseg.storage.revisions import refuse_unknown
 from sslseg.storage.runs import serving, unseen
 from sslseg.storage.snapshot import Snapshot
 from sslseg.storage.store import ProjectStore
-from sslseg.suggest.acquisition import slice_scores
 from sslseg.suggest.selection import rank
 from sslseg.suggest.strategies import strategy_named
 from sslseg.suggest.views import CaseView, annotated_slices, held_out_case
@@ -41,7 +40,8 @@ from sslseg.training import loop, model, pretrained
 from sslseg.training.baseline import baseline_of, watched
 from sslseg.training.device import choose
 from sslseg.training.embeddings import read as read_embeddings
-from sslseg.training.prediction import predict_case
+from sslseg.training.glimpse import first_look
+from sslseg.training.prediction import predict_and_save, predict_case
 from sslseg.training.pretrain import PretrainingRound
 from sslseg.training.round import Round
 from sslseg.training.trainer import Trainer
@@ -222,7 +222,9 @@ class Session:
             name = control.shown if control.shown in waiting else waiting[0]
             waiting.remove(name)
             try:
-                yield self._predict_one(trainer, facts, name, control)
+                if name == control.shown:
+                    yield from first_look(self.store, trainer.predictor(), facts, control)
+                yield predict_and_save(self.store, trainer, facts, name, control)
             except SslsegError as error:
                 if lasting(error):
                     raise
@@ -254,18 +256,9 @@ class Session:
         if control.shown is None:
             return None
         try:
-            return self._predict_one(trainer, facts, control.shown, control)
+            return predict_and_save(self.store, trainer, facts, control.shown, control)
         except SslsegError:
             return None  # training goes on; the prediction after it tells what is wrong
-
-    def _predict_one(
-        self, trainer: Trainer, facts: model.ModelFacts, name: str, control: Control
-    ) -> PredictionReady:
-        prediction, image, features = predict_case(self.store, trainer, facts, name, control)
-        geometry = self.store.case(name).geometry
-        scores = slice_scores(prediction, geometry.spacing, image) | features.rows(geometry.shape)
-        folder = arrays.save_prediction(self.store.path, prediction, scores)
-        return PredictionReady(case=name, version=prediction.info.version, folder=str(folder))
 
     # ---- what next, how good, and out ----
 

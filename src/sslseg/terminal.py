@@ -126,7 +126,7 @@ class Follower:
         self._stream = stream
         self._live = stream.isatty()
         self._told = time.monotonic()
-        self._task = ""
+        self._task = self._verdict = ""
         self._doing = "Training"
         self._open = False
 
@@ -171,8 +171,9 @@ class Follower:
                 self.say(event.words)
             case SimulationReported() | Exported():
                 self.say(event.words)
-            case CriticJudged():
-                self.say(f"Step {event.step}: {event.health.words}")
+            case CriticJudged() if event.health.words != self._verdict:
+                self._verdict = event.health.words
+                self.say(f"Step {event.step}: {self._verdict}")
             case RunFinished():
                 end = f"{self._doing} {event.reason.value} after {counted(event.step, 'step')}"
                 self.say(f"{end} in {event.seconds:.0f} s. {event.message}".rstrip())

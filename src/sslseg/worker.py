@@ -21,29 +21,31 @@ from typing import IO, Protocol
 from pydantic import ValidationError
 
 from sslseg.core.catalogue import methods
-from sslseg.core.config import SimulationRequest, TrainRequest
-from sslseg.core.control import Control
-from sslseg.core.errors import SslsegError
-from sslseg.core.events import (
+from sslseg.core.commands import (
     COMMAND,
-    EVENT,
     Command,
-    CommandBegun,
-    CommandDone,
-    Event,
     Export,
     Open,
-    Opened,
     Predict,
     Pretrain,
-    Progress,
-    RunFinished,
     ShowCase,
     Simulate,
     Stop,
     Suggest,
-    SuggestionsReady,
     Train,
+)
+from sslseg.core.config import SimulationRequest, TrainRequest
+from sslseg.core.control import Control
+from sslseg.core.errors import SslsegError
+from sslseg.core.events import (
+    EVENT,
+    CommandBegun,
+    CommandDone,
+    Event,
+    Opened,
+    Progress,
+    RunFinished,
+    SuggestionsReady,
     WorkerReady,
 )
 from sslseg.core.suggestion import Suggestion
@@ -185,7 +187,7 @@ class Mailbox:
         with self._changed:
             dropped: list[Command] = []
             if isinstance(command, ShowCase):
-                self.control.show(command.case)
+                self.control.show(command.case, command.place)
             elif isinstance(command, Stop):
                 self.control.stop()
                 dropped = [waiting for waiting in self._waiting if not isinstance(waiting, Open)]

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from sslseg.core import events
+from sslseg.core import commands, events
 from sslseg.core.config import DeviceChoice, SimulationRequest, TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import Cancelled, SslsegError
@@ -24,6 +24,7 @@ def test_an_error_is_one_plain_line() -> None:
             suggestions=(Suggestion(case="c", plane=Plane.AXIAL, slice=3, score=1, reason="new"),)
         ),
         events.CommandDone(command="train", message="no cases"),
+        events.SlicesPredicted(case="c", file="runs/r/slices.npz"),
         events.SimulationReported(
             curves=(events.ArmCurve(strategy="s", method="m", seed=1, slices=(8,), dice=(None,)),),
             done=1,
@@ -49,17 +50,32 @@ def test_events_pass_the_pipe_unchanged(event: events.Event) -> None:
 
 def test_commands_pass_the_pipe_unchanged() -> None:
     request = TrainRequest(minutes=4, device=DeviceChoice.CPU, settings={"weight": 0.1, "on": True})
-    command = events.Train(request=request)
-    again = events.COMMAND.validate_json(events.COMMAND.dump_json(command))
+    command = commands.Train(request=request)
+    again = commands.COMMAND.validate_json(commands.COMMAND.dump_json(command))
     assert again == command
-    assert isinstance(again, events.Train)
+    assert isinstance(again, commands.Train)
     assert again.request.settings["on"] is True
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ('{"kind": "show", "case": "a"}', None),
+        ('{"kind": "show", "case": "a", "plane": "coronal", "index": 7}', (Plane.CORONAL, 7)),
+    ],
+)
+def test_what_is_on_the_screen_has_a_place_where_it_is_known(
+    line: str, place: tuple[Plane, int] | None
+) -> None:
+    shown = commands.COMMAND.validate_json(line)
+    assert isinstance(shown, commands.ShowCase)
+    assert shown.place == place
 
 
 def test_a_simulation_is_asked_for_with_sense() -> None:
     asked = SimulationRequest(labels="l", rounds=6, slices=8, methods=("m",), last_minutes=4)
-    command = events.Simulate(request=asked)
-    assert events.COMMAND.validate_json(events.COMMAND.dump_json(command)) == command
+    command = commands.Simulate(request=asked)
+    assert commands.COMMAND.validate_json(commands.COMMAND.dump_json(command)) == command
     bad = ({"rounds": 0}, {"methods": ()}, {"holdout": -1}, {"last_minutes": 0}, {"pool": 0})
     for wrong in bad:
         with pytest.raises(ValidationError):
@@ -69,7 +85,7 @@ def test_a_simulation_is_asked_for_with_sense() -> None:
 @pytest.mark.parametrize("line", ['{"kind": "explode"}', '{"kind": "train"}', "[]", "{"])
 def test_unknown_or_broken_commands_are_refused(line: str) -> None:
     with pytest.raises(ValidationError):
-        events.COMMAND.validate_json(line)
+        commands.COMMAND.validate_json(line)
 
 
 @pytest.mark.parametrize("wrong", [{"minutes": 0}, {"steps": 0}, {"device": "tpu"}])
@@ -87,14 +103,14 @@ def test_control_stops_once_and_is_reset() -> None:
         control.check()
     control.reset()
     control.check()
-    control.show("head")
-    assert control.shown == "head"
+    control.show("head", (Plane.CORONAL, 7))
+    assert (control.shown, control.place) == ("head", (Plane.CORONAL, 7))
 
 
 def test_a_blind_control_stops_with_the_other_and_sees_nothing() -> None:
     control = Control()
-    control.show("head")
+    control.show("head", (Plane.CORONAL, 7))
     blind = control.blind()
-    assert blind.shown is None
+    assert (blind.shown, blind.place) == (None, None)
     control.stop()
     assert blind.stopped

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from sslseg.core.events import Event, PredictionReady
+from sslseg.core.events import Event, PredictionReady, SlicesPredicted
+from sslseg.core.prediction import Glimpse
+from sslseg.storage.glimpses import save_glimpse
 
 
 def settle(qtbot: Any, dock: Any) -> None:
@@ -28,3 +31,12 @@ def predict(qtbot: Any, dock: Any, runner: Any, case: str = "anna") -> Predictio
     dock.controller._follow(event)
     qtbot.waitUntil(lambda: dock.controller.view.prediction is not before, timeout=5000)
     return event
+
+
+def let_glimpse(dock: Any, path: Path, glimpse: Glimpse) -> None:
+    """Let the engine predict slices, and wait until they have been read."""
+    save_glimpse(path, glimpse)
+    dock.controller._follow(SlicesPredicted(case=glimpse.case, file=str(path)))
+    files = dock.controller.threads.files
+    files._pool.submit(lambda: None).result(timeout=10)
+    files.drain()

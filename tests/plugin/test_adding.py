@@ -8,7 +8,7 @@ import pytest
 from engine_talk import settle
 
 from napari_sslseg import _samples
-from sslseg.core.events import Suggest
+from sslseg.core.commands import Suggest
 
 
 @pytest.fixture

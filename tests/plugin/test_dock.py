@@ -17,7 +17,8 @@ from napari_sslseg.widgets.export import NOT_EMPTY, ExportDialog
 from napari_sslseg.widgets.suggestions import NO_VOLUMES
 from napari_sslseg.widgets.train import NO_PLAN
 from sslseg.core.catalogue import DEFAULT_PRETRAINING, pretraining_methods
-from sslseg.core.events import Export, Open, Predict, Pretrain, RunFinished, ShowCase, Train
+from sslseg.core.commands import Export, Open, Predict, Pretrain, ShowCase, Train
+from sslseg.core.events import RunFinished
 from sslseg.core.geometry import Plane
 from sslseg.storage.checkpoints import save
 from sslseg.storage.store import ProjectStore

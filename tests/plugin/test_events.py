@@ -15,13 +15,15 @@ from strokes import press
 
 from napari_sslseg.summaries import read_facts
 from sslseg.core.annotation import BACKGROUND, SliceState
+from sslseg.core.commands import (
+    Predict,
+)
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import (
     CommandBegun,
     CommandDone,
     FinishReason,
     Opened,
-    Predict,
     RunFinished,
     RunStarted,
     SuggestionsReady,

@@ -6,8 +6,8 @@ import pytest
 from strokes import press
 
 from sslseg.core.catalogue import pretraining_methods
+from sslseg.core.commands import Pretrain
 from sslseg.core.config import TrainRequest
-from sslseg.core.events import Pretrain
 
 
 def choose(combo, name: str) -> None:

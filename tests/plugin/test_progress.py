@@ -13,7 +13,8 @@ from napari_sslseg.widgets.curves import IN_KNOWN, OF_SOURCE, PLUS_MINUS
 from napari_sslseg.widgets.simulate import SimulateDialog
 from sslseg.core.annotation import SliceKey, SliceState
 from sslseg.core.catalogue import DEFAULT_METHOD
-from sslseg.core.events import CommandDone, RunFinished, Simulate, Validated
+from sslseg.core.commands import Simulate
+from sslseg.core.events import CommandDone, RunFinished, Validated
 from sslseg.core.geometry import Plane, take_slice
 from sslseg.storage.seen import keep_seen, seen
 from sslseg.storage.store import ProjectStore

@@ -14,7 +14,7 @@ from napari_sslseg.background import Background
 from napari_sslseg.pictures import Pictures
 from napari_sslseg.suggestions import key_of
 from napari_sslseg.widgets.suggestions import ENDED, LOOKING, NOTHING, STARTING
-from sslseg.core.events import Suggest
+from sslseg.core.commands import Suggest
 from sslseg.core.geometry import Plane, take_slice
 from sslseg.core.suggestion import Suggestion
 from sslseg.runner import RunnerState, RunnerStatus

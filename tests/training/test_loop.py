@@ -10,6 +10,9 @@ import pytest
 import torch
 from engine_worlds import CPU
 
+from sslseg.core.commands import (
+    Train,
+)
 from sslseg.core.config import TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import Cancelled, SslsegError
@@ -20,8 +23,8 @@ from sslseg.core.events import (
     Progress,
     RunFinished,
     RunStarted,
+    SlicesPredicted,
     StepReported,
-    Train,
     Validated,
 )
 from sslseg.runner.perform import perform
@@ -31,6 +34,7 @@ from sslseg.training.trainer import Diverged, StepReport
 
 STARTED = RunStarted(run="r", method="m", device="d", plan=(), steps=3, minutes=None)
 VALIDATED = Validated(run="r", step=0, dice={}, mean=None, slices=0)
+GLIMPSED = SlicesPredicted(case="a", file="slices.npz")
 PREDICTED = PredictionReady(case="a", version="1", folder="f")
 
 
@@ -483,6 +487,22 @@ def test_a_smaller_case_on_the_screen_is_shown_again(make_job, clock):
     job = make_job(minutes=2, seconds=1.0, preview=preview)
     list(train(replace(job, preview_seconds=lambda: sizes[case()]), Control()))
     assert set(shown) == {"small"}
+
+
+def test_of_a_case_that_takes_too_long_some_slices_are_shown(make_job, clock):
+    """A tenth of two minutes is what one look may take; all looks together take a twentieth."""
+    allowed = []
+
+    def few(longest):
+        allowed.append(longest)
+        clock.now += 2
+        return GLIMPSED
+
+    job = make_job(minutes=2, seconds=1.0, preview=lambda: pytest.fail("the whole case"))
+    events = list(train(replace(job, preview_seconds=lambda: 3600.0, glimpse=few), Control()))
+    assert allowed == pytest.approx([12] * len(allowed), rel=0.1)
+    assert 2 <= len(allowed) <= 1 + 120 * loop.PREVIEW_SHARE / 2
+    assert events.count(GLIMPSED) == len(allowed)
 
 
 @pytest.mark.parametrize("steps", [None, 1000])

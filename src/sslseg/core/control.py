@@ -5,6 +5,10 @@ from __future__ import annotations
 import threading
 
 from sslseg.core.errors import Cancelled
+from sslseg.core.geometry import Plane
+
+Place = tuple[Plane, int]
+"""A slice: its plane, and its number there."""
 
 
 class Control:
@@ -17,6 +21,7 @@ class Control:
     def __init__(self) -> None:
         self._stop = threading.Event()
         self._shown: str | None = None
+        self._place: Place | None = None
 
     def stop(self) -> None:
         """Ask the work at hand to end at its next step."""
@@ -42,11 +47,16 @@ class Control:
         control._stop = self._stop
         return control
 
-    def show(self, case: str | None) -> None:
-        """Say which case is on the screen; predictions of it come first."""
-        self._shown = case
+    def show(self, case: str | None, place: Place | None = None) -> None:
+        """Say which case is on the screen, and which slice of it; predictions of it come first."""
+        self._shown, self._place = case, place
 
     @property
     def shown(self) -> str | None:
         """The case on the screen, if any."""
         return self._shown
+
+    @property
+    def place(self) -> Place | None:
+        """The slice on the screen, if it is known."""
+        return self._place

@@ -1,4 +1,4 @@
-"""What the engine tells, and what it can be told: the two vocabularies of the worker's pipe."""
+"""What the engine tells: one of the two vocabularies of the worker's pipe."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from sslseg.core.config import MethodInfo, SimulationRequest, TrainRequest
+from sslseg.core.config import MethodInfo
+from sslseg.core.message import JSON, Message
 from sslseg.core.prediction import CriticHealth
 from sslseg.core.spread import KNOWN, NOT_OF_TARGET, SOURCE, UNFAIR, jackknife, with_error
 from sslseg.core.suggestion import Suggestion
 from sslseg.core.words import counted
-
-# A loss may be NaN: it must survive the pipe rather than arrive as null.
-_JSON = ConfigDict(ser_json_inf_nan="constants")
-
-
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True) | _JSON
 
 
 class FinishReason(StrEnum):
@@ -29,17 +23,14 @@ class FinishReason(StrEnum):
     FAILED = "failed"
 
 
-# ---- events: from the engine ----
-
-
-class Opened(_Message):
+class Opened(Message):
     """The worker has this project open: what it tells from now on is about that."""
 
     kind: Literal["opened"] = "opened"
     project: str
 
 
-class WorkerReady(_Message):
+class WorkerReady(Message):
     """The worker has loaded torch and can take commands."""
 
     kind: Literal["worker_ready"] = "worker_ready"
@@ -47,7 +38,7 @@ class WorkerReady(_Message):
     methods: tuple[MethodInfo, ...] = ()
 
 
-class Progress(_Message):
+class Progress(Message):
     """Work of known size that is not training: preparing, predicting, exporting."""
 
     kind: Literal["progress"] = "progress"
@@ -63,7 +54,7 @@ class Task(StrEnum):
     PRETRAINING = "pre-training"
 
 
-class RunStarted(_Message):
+class RunStarted(Message):
     """A run begins. `plan` says in words what the planner chose and why.
 
     `baseline` marks a run that is only there to be compared with. `notice` is what the user should
@@ -82,7 +73,7 @@ class RunStarted(_Message):
     notice: str = ""
 
 
-class StepReported(_Message):
+class StepReported(Message):
     """At most ten a second. `terms` are the weighted loss terms; `seconds_left` an estimate."""
 
     kind: Literal["step"] = "step"
@@ -95,7 +86,7 @@ class StepReported(_Message):
     learning_rate: float
 
 
-class Validated(_Message):
+class Validated(Message):
     """Dice on held-out slices: class name to value (None where undefined), and the mean.
 
     `without` holds the mean Dice with each case (or slice) left out in turn, from which the
@@ -129,7 +120,7 @@ class Validated(_Message):
         return with_error(self.mean, self.error, self.slices, ", ".join(notes))
 
 
-class Compared(_Message):
+class Compared(Message):
     """A method and the supervised baseline, measured on the same held-out slices.
 
     Either is None where its run ended before it was measured. `fair` is False where only one of
@@ -175,7 +166,7 @@ class Compared(_Message):
         ) + (f" {UNFAIR}" * (not self.fair) + f" {NOT_OF_TARGET}" * ours.source)
 
 
-class CriticJudged(_Message):
+class CriticJudged(Message):
     """The discriminator's health was measured."""
 
     kind: Literal["critic"] = "critic"
@@ -184,7 +175,7 @@ class CriticJudged(_Message):
     health: CriticHealth
 
 
-class CheckpointSaved(_Message):
+class CheckpointSaved(Message):
     """Everything learnt up to `step` is on disk."""
 
     kind: Literal["checkpoint"] = "checkpoint"
@@ -193,7 +184,7 @@ class CheckpointSaved(_Message):
     path: str
 
 
-class PredictionReady(_Message):
+class PredictionReady(Message):
     """New prediction arrays of a case are on disk, in `folder`."""
 
     kind: Literal["prediction"] = "prediction"
@@ -202,14 +193,22 @@ class PredictionReady(_Message):
     folder: str
 
 
-class SuggestionsReady(_Message):
+class SlicesPredicted(Message):
+    """What is known so far of some slices of a case is on disk: the whole takes too long now."""
+
+    kind: Literal["slices"] = "slices"
+    case: str
+    file: str
+
+
+class SuggestionsReady(Message):
     """A new ranked list."""
 
     kind: Literal["suggestions"] = "suggestions"
     suggestions: tuple[Suggestion, ...]
 
 
-class Exported(_Message):
+class Exported(Message):
     """An export is complete; the files written, and how many of them stood there before.
 
     Of predictions also how many cases have only that of an `older` model, and how many none.
@@ -259,7 +258,7 @@ class ArmCurve(BaseModel):
         return f"{self.method}, {self.strategy}"
 
 
-class SimulationReported(_Message):
+class SimulationReported(Message):
     """A simulation begins or goes on, or one of its rounds is finished: all curves so far.
 
     `done` and `total` count rounds of all arms; `report` (JSON) and `picture` (SVG) are files
@@ -275,7 +274,7 @@ class SimulationReported(_Message):
     picture: str
 
 
-class RunFinished(_Message):
+class RunFinished(Message):
     """Training ended; `message` is for the screen, "" where all went well."""
 
     kind: Literal["run_finished"] = "run_finished"
@@ -286,14 +285,14 @@ class RunFinished(_Message):
     message: str = ""
 
 
-class CommandBegun(_Message):
+class CommandBegun(Message):
     """The worker begins what nobody asked it for, such as predicting after a training."""
 
     kind: Literal["begun"] = "begun"
     command: str
 
 
-class CommandDone(_Message):
+class CommandDone(Message):
     """A command is finished; `message` is "" or the plain line of what went wrong."""
 
     kind: Literal["done"] = "done"
@@ -311,6 +310,7 @@ Event = Annotated[
     | CriticJudged
     | CheckpointSaved
     | PredictionReady
+    | SlicesPredicted
     | SuggestionsReady
     | Exported
     | Compared
@@ -321,79 +321,4 @@ Event = Annotated[
     Field(discriminator="kind"),
 ]
 
-
-# ---- commands: to the engine ----
-
-
-class Open(_Message):
-    """Work on this project folder from now on."""
-
-    kind: Literal["open"] = "open"
-    project: str
-
-
-class Train(_Message):
-    """Train; afterwards the worker predicts all cases and suggests by itself."""
-
-    kind: Literal["train"] = "train"
-    request: TrainRequest
-
-
-class Pretrain(_Message):
-    """Learn from the images alone; later trainings start from what was learnt."""
-
-    kind: Literal["pretrain"] = "pretrain"
-    request: TrainRequest
-
-
-class Stop(_Message):
-    """Stop the work at hand at the next step and keep what was learnt. No-op from idle."""
-
-    kind: Literal["stop"] = "stop"
-
-
-class ShowCase(_Message):
-    """The case on the screen: predict it first, and refresh it while training."""
-
-    kind: Literal["show"] = "show"
-    case: str
-
-
-class Predict(_Message):
-    """Predict these cases, or all where empty."""
-
-    kind: Literal["predict"] = "predict"
-    cases: tuple[str, ...] = ()
-
-
-class Suggest(_Message):
-    """Rank slices."""
-
-    kind: Literal["suggest"] = "suggest"
-    count: int = 10
-    strategy: str = "auto"
-
-
-class Export(_Message):
-    """Write predictions or annotations in a format that others read."""
-
-    kind: Literal["export"] = "export"
-    out: str
-    format: str = "nifti"
-    what: str = "predictions"
-
-
-class Simulate(_Message):
-    """Replay the loop on copies of the project's cases; the project itself stays as it is."""
-
-    kind: Literal["simulate"] = "simulate"
-    request: SimulationRequest
-
-
-Command = Annotated[
-    Open | Train | Pretrain | Stop | ShowCase | Predict | Suggest | Export | Simulate,
-    Field(discriminator="kind"),
-]
-
-EVENT: TypeAdapter[Event] = TypeAdapter(Event, config=_JSON)
-COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
+EVENT: TypeAdapter[Event] = TypeAdapter(Event, config=JSON)

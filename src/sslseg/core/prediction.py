@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from sslseg.core.geometry import Array
+from sslseg.core.geometry import Array, Plane
 
 
 class CriticHealth(BaseModel):
@@ -131,3 +131,36 @@ def mean_uncertainty(labels: npt.NDArray[np.uint8], uncertainty: Array) -> float
             return None
         box.append(slice(max(int(used[0]) - 2, 0), int(used[-1]) + 3))
     return float(np.mean(uncertainty[tuple(box)], dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """Some slices of a case as a model sees them in training, where the whole case takes too long.
+
+    Parameters
+    ----------
+    case : str
+        Its name.
+    plane, first : Plane, int
+        Where the first slice lies; the others follow it.
+    labels : ndarray of uint8
+        ``(n, H, W)`` on the case's own grid; 0 background, 1.. classes.
+    """
+
+    case: str
+    plane: Plane
+    first: int
+    labels: npt.NDArray[np.uint8]
+
+    @property
+    def words(self) -> str:
+        """Which slices, for the screen."""
+        last = self.first + len(self.labels) - 1
+        slices = f"{self.first} to {last}" if last > self.first else str(self.first)
+        return f"New so far: {self.plane} {slices}; the whole case takes longer."
+
+    def at(self, plane: Plane, index: int) -> npt.NDArray[np.uint8] | None:
+        """Return the labels ``(H, W)`` of a slice; None where it is none of these."""
+        number = index - self.first
+        there = plane is self.plane and 0 <= number < len(self.labels)
+        return self.labels[number] if there else None

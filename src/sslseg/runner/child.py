@@ -14,7 +14,8 @@ from typing import IO
 
 from pydantic import ValidationError
 
-from sslseg.core.events import COMMAND, EVENT, Command, Event
+from sslseg.core.commands import COMMAND, Command
+from sslseg.core.events import EVENT, Event
 from sslseg.runner.causes import GARBAGE, cause_of_death
 
 LONGEST_LINE = 1 << 26

@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Self
 
+from sslseg.core.commands import Command, ShowCase, Stop
 from sslseg.core.control import Control
-from sslseg.core.events import Command, Event, ShowCase, Stop
+from sslseg.core.events import Event
 from sslseg.runner.ledger import CLOSED, Ledger
 from sslseg.runner.perform import Handle, perform
 from sslseg.runner.status import RunnerStatus
@@ -46,7 +47,7 @@ class InlineRunner:
         if self._ledger.closed:
             self._ledger.refuse(command, CLOSED)
         elif isinstance(command, ShowCase):
-            self._control.show(command.case)
+            self._control.show(command.case, command.place)
         elif isinstance(command, Stop):
             self._stop(command)
         else:

@@ -6,9 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 
+from sslseg.core.commands import (
+    Command,
+    ShowCase,
+    Stop,
+)
 from sslseg.core.events import (
     CheckpointSaved,
-    Command,
     CommandBegun,
     CommandDone,
     Event,
@@ -16,9 +20,7 @@ from sslseg.core.events import (
     Progress,
     RunFinished,
     RunStarted,
-    ShowCase,
     StepReported,
-    Stop,
     WorkerReady,
 )
 from sslseg.runner.status import RunnerState, RunnerStatus

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 
+from sslseg.core.commands import Command
 from sslseg.core.control import Control
 from sslseg.core.errors import Cancelled, SslsegError
-from sslseg.core.events import Command, CommandDone, Event, FinishReason
+from sslseg.core.events import CommandDone, Event, FinishReason
 from sslseg.runner.ledger import OpenRun
 
 Handle = Callable[[Command, Control], Iterator[Event]]

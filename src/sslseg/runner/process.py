@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from sslseg.core.commands import Command, Open, ShowCase, Stop
 from sslseg.core.errors import SslsegError
-from sslseg.core.events import Command, Event, Open, ShowCase, Stop
+from sslseg.core.events import Event
 from sslseg.runner.causes import UNANSWERED, obituary
 from sslseg.runner.child import Child
 from sslseg.runner.launch import child_environment, local_argv, new_log

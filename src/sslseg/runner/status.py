@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from sslseg.core.events import Command, Event
+from sslseg.core.commands import Command
+from sslseg.core.events import Event
 
 
 class RunnerState(StrEnum):

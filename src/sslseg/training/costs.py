@@ -44,6 +44,12 @@ class Costs:
             self._previews[key] = predictor.seconds(grid_shape(case, spacing)) + written
         return self._previews[key]
 
+    def planes(
+        self, predictor: Predictor, shape: Sequence[int], wanted: Sequence[tuple[int, int]]
+    ) -> float:
+        """Return about how many seconds some slices of a case of `shape` take."""
+        return self._each(predictor) * predictor.windows(shape, wanted)
+
     def validation(self, predictor: Predictor, slices: Sequence[HeldOutSlice]) -> float:
         """Return about how many seconds a validation takes; 0 where steps end the run."""
         if self.minutes is None or not slices:
@@ -64,7 +70,7 @@ class Costs:
         return measured(slices, predictor, most)
 
     def _each(self, predictor: Predictor) -> float:
-        """Return how many seconds a window takes: timed when a slice is first held out."""
+        """Return how many seconds a window takes: timed when that is first asked for."""
         if self._window is None:
             self._window = predictor.window_seconds()
         return self._window

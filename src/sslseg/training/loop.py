@@ -20,6 +20,7 @@ from sslseg.core.events import (
     PredictionReady,
     RunFinished,
     RunStarted,
+    SlicesPredicted,
     StepReported,
     Validated,
 )
@@ -35,7 +36,7 @@ FIRST_CHECKPOINT_SECONDS, CHECKPOINT_SECONDS = 15.0, 60.0
 FIRST_PREVIEW_SECONDS = 6.0
 PREVIEW_SECONDS, PREVIEW_SHARE, LONGEST_PREVIEW = 8.0, 0.05, 0.1
 """Shortest wait between previews; the most of the run's time that they may take together, and one
-alone. One that would take longer, as of a CT on a CPU, is left to the prediction after the run."""
+alone. Of a case that would take longer, as a CT on a CPU, some slices are shown."""
 STEPS_BEFORE_PREVIEW, LONGEST_WAIT_SECONDS = 25, 12.0
 """A network that has hardly learnt shows a carpet of colours; but nobody waits for ever."""
 VALIDATIONS = 10
@@ -93,6 +94,9 @@ class Job:
         run learns from all; the Dice reported is of the model before.
     preview : callable
         Predicts the case on the screen; None when there is none.
+    glimpse : callable
+        Predicts slices of that case within some seconds, where all of it takes too long; None
+        where not even that can be done.
     preview_seconds, validation_seconds : callable
         Return about how long each of them takes, before it begins.
     save : callable
@@ -113,6 +117,7 @@ class Job:
     preview: Callable[[], PredictionReady | None]
     save: Callable[[], str]
     conclude: Callable[[], str]
+    glimpse: Callable[[float], SlicesPredicted | None] = lambda longest: None
     preview_seconds: Callable[[], float] = lambda: 0.0
     validation_seconds: Callable[[], float] = lambda: 0.0
     afterwards: Callable[[], Iterator[Event]] = lambda: iter(())
@@ -287,13 +292,13 @@ def _validate(job: Job, clock: _Clock) -> Iterator[Event]:
 
 
 def _preview(job: Job, clock: _Clock) -> Iterator[Event]:
-    """Show the case on the screen, unless that would eat up the run."""
+    """Show the case on the screen, or some slices of it where all of it would eat up the run."""
     elapsed = clock.elapsed()
     whole = elapsed / max(job.schedule.fraction(job.trainer.step_count, elapsed), 1e-6)
-    if job.preview_seconds() <= LONGEST_PREVIEW * whole:
-        shown = job.preview()
-        if shown is not None:
-            yield shown
+    longest = LONGEST_PREVIEW * whole
+    shown = job.preview() if job.preview_seconds() <= longest else job.glimpse(longest)
+    if shown is not None:
+        yield shown
 
 
 def _worth_seeing(job: Job, clock: _Clock) -> bool:

@@ -8,13 +8,27 @@ import numpy as np
 import numpy.typing as npt
 
 from sslseg.core.control import Control
+from sslseg.core.events import PredictionReady
 from sslseg.core.prediction import Prediction, PredictionInfo
 from sslseg.data.preprocessing import load_prepared
 from sslseg.inference.features import SliceFeatures
 from sslseg.inference.native import to_native
+from sslseg.storage.arrays import save_prediction
 from sslseg.storage.store import ProjectStore
+from sslseg.suggest.acquisition import slice_scores
 from sslseg.training.model import ModelFacts
 from sslseg.training.trainer import Trainer
+
+
+def predict_and_save(
+    store: ProjectStore, trainer: Trainer, facts: ModelFacts, name: str, control: Control
+) -> PredictionReady:
+    """Put on disk what a model says of a case, with what suggestions want to know of its slices."""
+    prediction, image, features = predict_case(store, trainer, facts, name, control)
+    geometry = store.case(name).geometry
+    scores = slice_scores(prediction, geometry.spacing, image) | features.rows(geometry.shape)
+    folder = save_prediction(store.path, prediction, scores)
+    return PredictionReady(case=name, version=prediction.info.version, folder=str(folder))
 
 
 def predict_case(

@@ -20,6 +20,7 @@ from sslseg.core.events import (
     Event,
     PredictionReady,
     RunStarted,
+    SlicesPredicted,
     Validated,
 )
 from sslseg.core.words import counted
@@ -37,6 +38,7 @@ from sslseg.storage.store import ProjectStore
 from sslseg.training import lineage, model, pretrained
 from sslseg.training.costs import Costs
 from sslseg.training.device import Device, choose
+from sslseg.training.glimpse import look
 from sslseg.training.loop import Job, Schedule
 from sslseg.training.planner import Plan, default_minutes, make_plan
 from sslseg.training.refusals import refuse_nothing, refuse_slices
@@ -181,6 +183,7 @@ class Round:
             preview=lambda: self.preview(self.trainer, self.facts()),
             save=self._save,
             conclude=self._conclude,
+            glimpse=self._glimpse,
             preview_seconds=self._preview_seconds,
             validation_seconds=self._validation_seconds,
         )
@@ -303,6 +306,16 @@ class Round:
         if case is None:
             return 0.0
         return self._costs.preview(self.trainer.predictor(), case, self.plan.spacing)
+
+    def _glimpse(self, longest: float) -> SlicesPredicted | None:
+        return look(
+            self.store,
+            self.trainer.predictor(),
+            self.facts(),
+            self.control,
+            costs=self._costs,
+            longest=longest,
+        )
 
     def _dice(
         self, data: ProjectData, slices: list[HeldOutSlice]
