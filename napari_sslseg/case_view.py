@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Labels = npt.NDArray[np.uint8]
 
+PREVIEW = "preview"
+"""Said of a slice that was predicted alone, while there was no time for all of the case."""
+
 
 class CaseView:
     """What the viewer shows of one case.
@@ -45,7 +48,7 @@ class CaseView:
         self.slices.changed.connect(self._follow_slice)
         self.case: CaseRecord | None = None
         self.prediction: Prediction | None = None
-        self._glimpse: Glimpse | None = None
+        self._glimpses: list[Glimpse] = []
         self._adapter: LabelsAdapter | None = None
         self._states: Mapping[tuple[Plane, int], SliceState] = {}
 
@@ -69,6 +72,7 @@ class CaseView:
             self._adapter.failed.connect(self._follow_failure)
             self._adapter.written.connect(self._follow_state)
             layer.mouse_drag_callbacks.append(self.attention.stroke)
+        self._caption()
         self.moved.emit()
 
     def clear(self) -> None:
@@ -82,7 +86,8 @@ class CaseView:
         if self._adapter is not None:
             self._adapter.close()
             self._adapter = None
-        self.case = self.prediction = self._glimpse = None
+        self.case = self.prediction = None
+        self._glimpses.clear()
         self._states = {}
         self.slices.leave()
 
@@ -126,21 +131,21 @@ class CaseView:
         int
             How many voxels were filled.
         """
+        if not self.can_accept:
+            return 0
         plane, index = self.slices.plane, self.slices.index
-        said = self._said(plane, index)
-        return 0 if said is None else self.fill(plane, index, said)
+        return self.fill(plane, index, take_slice(self.layers.predicted, plane, index))
 
     @property
     def can_accept(self) -> bool:
         """Whether a model has said anything of the slice on the screen."""
-        return self._said(self.slices.plane, self.slices.index) is not None
+        here = (self.slices.plane, self.slices.index)
+        return self.prediction is not None or any(each.holds(*here) for each in self._glimpses)
 
-    def _said(self, plane: Plane, index: int) -> Labels | None:
-        """Return what the model says of a slice, as it is shown."""
-        newer = None if self._glimpse is None else self._glimpse.at(plane, index)
-        if newer is not None or self.prediction is None:
-            return newer
-        return take_slice(self.prediction.labels, plane, index)
+    def seen(self, plane: Plane, slices: Iterable[int]) -> Prediction | None:
+        """Return the prediction of the whole case if it is what these slices show, else None."""
+        newer = {index for index in slices for each in self._glimpses if each.cuts(plane, index)}
+        return None if newer else self.prediction
 
     def extension(self) -> Callable[[], Labels] | None:
         """Return work for the background: this slice's labels as its annotated neighbours say.
@@ -176,13 +181,16 @@ class CaseView:
 
     def show_prediction(self, prediction: Prediction) -> None:
         """Show what the model now says of this case."""
-        self.prediction, self._glimpse = prediction, None
+        self.prediction = prediction
+        self._glimpses.clear()
         self.layers.show_prediction(prediction)
+        self._caption()
 
     def show_slices(self, glimpse: Glimpse) -> None:
         """Show what a model in training says of some slices of this case."""
-        self._glimpse = glimpse
+        self._glimpses.append(glimpse)
         self.layers.show_slices(glimpse)
+        self._caption()
         self.glimpsed.emit(glimpse)
 
     def point_at(self, box: Box | None) -> None:
@@ -199,7 +207,14 @@ class CaseView:
         self.layers.forget()
         self.slices.close()
 
+    def _caption(self) -> None:
+        """Say of a slice on the screen that it is one of those that were predicted alone."""
+        here = (self.slices.plane, self.slices.index)
+        newer = any(each.holds(*here) for each in self._glimpses)
+        self.slices.write_caption(PREVIEW if newer else "")
+
     def _follow_slice(self) -> None:
+        self._caption()
         self.attention.keep_on(self.slices.plane, self.slices.index)
         self.moved.emit()
 

@@ -357,7 +357,7 @@ class Controller:
     def _saver(self, case: str) -> Callable[[Plane, Slices], None]:
         def save(plane: Plane, slices: Slices) -> None:
             store = self._open_store()
-            seen = self.view.prediction
+            seen = self.view.seen(plane, slices)
             model = seen.info.version if seen is not None else ""
             store.save_slices(case, plane, slices, model=model)
             self._saved(case, plane, slices)

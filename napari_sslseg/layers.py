@@ -83,6 +83,7 @@ class CaseLayers:
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
         self._layers: dict[str, Layer] = {}
+        self._predicted: npt.NDArray[np.uint8] | None = None
         self._spacing = (1.0, 1.0, 1.0)
         self._classes: tuple[ClassLabel, ...] = ()
         self._threshold = 0.5
@@ -95,6 +96,13 @@ class CaseLayers:
         layer = self._layers["annotation"]
         assert isinstance(layer, Labels)
         return layer
+
+    @property
+    def predicted(self) -> npt.NDArray[np.uint8]:
+        """What a model says of the case as it is shown, ``(X, Y, Z)``; 0 where it says nothing."""
+        if self._predicted is None:
+            return np.zeros(self.image.shape, np.uint8)
+        return self._predicted
 
     @property
     def image(self) -> Array:
@@ -145,7 +153,7 @@ class CaseLayers:
 
     def show_prediction(self, prediction: Prediction) -> None:
         """Show new model output; the annotation layer is not touched."""
-        self._refresh_labels(prediction.labels)
+        self._show_labels(prediction.labels)
         self._refresh_map("uncertainty", prediction.uncertainty, uncertainty_colormap())
         if prediction.confidence is not None:
             colors = confidence_colormap(self._threshold)
@@ -155,13 +163,10 @@ class CaseLayers:
 
     def show_slices(self, glimpse: Glimpse) -> None:
         """Show some slices as a newer model sees them, in what is shown of the others."""
-        layer = self._layers.get("prediction")
-        labels = np.zeros(self.image.shape, np.uint8)
-        if isinstance(layer, Labels):
-            labels[...] = layer.data  # a copy: the prediction itself stays as it is
+        labels = self.predicted.copy()  # the prediction itself stays as it is
         end = glimpse.first + len(glimpse.labels)
         np.moveaxis(labels, glimpse.plane.axis, 0)[glimpse.first : end] = glimpse.labels
-        self._refresh_labels(labels)
+        self._show_labels(labels)
 
     def visible(self, name: str) -> bool:
         """Tell whether a layer of the model is, or would be, shown."""
@@ -183,6 +188,7 @@ class CaseLayers:
 
     def remove(self) -> None:
         """Take the layers of the case out of the viewer."""
+        self._predicted = None
         for name in list(self._layers):
             self._drop(name)
 
@@ -198,7 +204,8 @@ class CaseLayers:
         layer.colormap = class_colormap(self._classes)
         layer.features = class_features(self._classes)
 
-    def _refresh_labels(self, labels: npt.NDArray[np.uint8]) -> None:
+    def _show_labels(self, labels: npt.NDArray[np.uint8]) -> None:
+        self._predicted = labels
         layer = self._layers.get("prediction")
         if isinstance(layer, Labels):
             layer.data = labels

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_sslseg.background import OnError, Threads
 from napari_sslseg.case_view import CaseView
-from napari_sslseg.reading import fits, unless_replaced
+from napari_sslseg.reading import fits, fits_slices, unless_replaced
 from napari_sslseg.summaries import Worklist, read_facts
 from sslseg.core.prediction import Glimpse, Prediction
 from sslseg.storage import arrays
@@ -65,7 +65,9 @@ class Predictions:
 
         def show(glimpse: Glimpse) -> None:
             on_screen = self._view.case
-            if on_screen is not None and on_screen.name == case == glimpse.case:
+            if on_screen is None or not on_screen.name == case == glimpse.case:
+                return
+            if fits_slices(glimpse, on_screen):
                 self._view.show_slices(glimpse)
 
         self._threads.files.submit(partial(load_glimpse, file), show)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sslseg.core.annotation import Annotation
 from sslseg.core.errors import SslsegError
-from sslseg.core.prediction import Prediction
+from sslseg.core.prediction import Glimpse, Prediction
 from sslseg.core.volume import CaseRecord
 from sslseg.storage import arrays
 from sslseg.storage.store import ProjectStore
@@ -55,3 +55,10 @@ def unless_replaced(
 def fits(prediction: Prediction, case: CaseRecord) -> bool:
     """Tell whether a prediction lies on the grid of a case."""
     return prediction.labels.shape == case.geometry.shape
+
+
+def fits_slices(glimpse: Glimpse, case: CaseRecord) -> bool:
+    """Tell whether predicted slices lie on the grid of a case."""
+    shape = (len(glimpse.labels), *case.geometry.slice_shape(glimpse.plane))
+    end = glimpse.first + len(glimpse.labels)
+    return glimpse.labels.shape == shape and end <= case.geometry.slices(glimpse.plane)

@@ -99,10 +99,13 @@ class SliceView:
         if tuple(self._viewer.dims.order) != order:
             self._viewer.dims.order = order
 
+    def write_caption(self, note: str = "") -> None:
+        """Write which slice is shown, and a note on it, onto the canvas."""
+        if self._geometry is not None:
+            last = self._geometry.slices(self.plane) - 1
+            words = (f"{self.plane} {self.index} / {last}", HINTS[self.plane], note)
+            canvas.set_caption(self._viewer, "  ·  ".join(filter(None, words)))
+
     def _moved(self) -> None:
-        if self._geometry is None:
-            return
-        last = self._geometry.slices(self.plane) - 1
-        words = f"{self.plane} {self.index} / {last}  ·  {HINTS[self.plane]}"
-        canvas.set_caption(self._viewer, words)
-        self.changed.emit()
+        if self._geometry is not None:
+            self.changed.emit()

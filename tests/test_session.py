@@ -461,6 +461,7 @@ def test_a_case_that_takes_too_long_shows_slices_while_training_and_before_all_o
 ):
     paint(session.store, "a", [2, 5])
     monkeypatch.setattr(Costs, "preview", lambda *_: 1e6)
+    monkeypatch.setattr(Costs, "planes_seconds", lambda *_: 0.0)
     monkeypatch.setattr(loop, "FIRST_PREVIEW_SECONDS", 0.0)
     monkeypatch.setattr(loop, "LONGEST_WAIT_SECONDS", 0.0)
     control = Control()
@@ -485,18 +486,35 @@ def test_a_case_that_was_removed_from_the_disk_shows_nothing_and_the_training_go
 ):
     paint(session.store, "a", [2, 5])
     monkeypatch.setattr(Costs, "preview", lambda *_: 1e6)
+    monkeypatch.setattr(Costs, "planes_seconds", lambda *_: 0.0)
     monkeypatch.setattr(loop, "FIRST_PREVIEW_SECONDS", 0.0)
     monkeypatch.setattr(loop, "LONGEST_WAIT_SECONDS", 0.0)
+    asked = []
+
+    def refuse(*_: object) -> None:
+        asked.append(1)
+        raise SslsegError("nothing", "an image", "Put it back.")
+
     monkeypatch.setattr(glimpse, "load_prepared", refuse)
     control = Control()
     control.show("c", (CORONAL, 11))
     events = run(session, request(steps=4), control)
+    assert asked
     assert of(SlicesPredicted, events) == []
     assert events[-1].reason is FinishReason.COMPLETED
 
 
-def refuse(*_: object) -> None:
-    raise SslsegError("nothing", "an image", "Put it back.")
+def test_a_place_that_the_case_does_not_have_is_the_nearest_one(session, monkeypatch):
+    """The slice of the case before may still be told when the next one is on the screen."""
+    paint(session.store, "a", [2, 5])
+    monkeypatch.setattr(Costs, "preview", lambda *_: 1e6)
+    monkeypatch.setattr(Costs, "planes_seconds", lambda *_: 0.0)
+    run(session)
+    control = Control()
+    control.show("c", (CORONAL, 400))
+    first = next(session.predict((), control))
+    found = load_glimpse(Path(first.file))
+    assert (found.first, len(found.labels)) == (SHAPE[1] - 4, 4)
 
 
 def test_what_a_run_leaves_on_disk_is_plain(session):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sslseg.core.commands import Predict, ShowCase, Stop, Suggest, Train
+from sslseg.core.commands import Open, Predict, ShowCase, Stop, Suggest, Train
 from sslseg.core.config import TrainRequest
 from sslseg.core.control import Control
+from sslseg.core.geometry import Plane
 from sslseg.worker import Mailbox
 
 
@@ -47,6 +48,19 @@ def test_showing_a_case_and_asking_for_it_do_not_interrupt():
     mailbox.put(Predict(cases=("ben",)))
     assert control.shown == "ben"
     assert not control.stopped
+
+
+def test_another_project_forgets_what_was_on_the_screen():
+    """A case of it may have the same name, and fewer slices."""
+    control = Control()
+    mailbox = Mailbox(control)
+    mailbox.put(ShowCase(case="ben", index=7))
+    assert control.screen == ("ben", (Plane.AXIAL, 7))
+    mailbox.put(Open(project="other"))
+    assert control.screen == (None, None)
+    mailbox.put(ShowCase(case="carl"))
+    taken(mailbox)
+    assert control.screen == ("carl", None)
 
 
 def test_stop_ends_a_prediction_that_nobody_asked_for():

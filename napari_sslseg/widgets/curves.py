@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_sslseg.widgets import judgements
 from napari_sslseg.widgets.judgements import JUDGED
@@ -61,6 +61,12 @@ def group_of(term: str) -> str:
         return "critic"
     return "supervised" if term.startswith(("supervised", "dice", "cross")) else "unsupervised"
 
+
+LEAST = 60
+"""Pixels of height that a plot keeps where words take some of it."""
+
+QWIDGETSIZE_MAX = 2**24 - 1
+"""Qt's word for any height; not every binding has it."""
 
 DRAWN_EVERY = 1.0
 """Seconds between drawings of the loss curves."""
@@ -229,7 +235,7 @@ class CurvesWidget(QWidget):
                 [], [], pen=pen, symbol="o", symbolSize=4, symbolBrush=color
             )
         self._layout.addWidget(self._legend, 0, 0)
-        self._layout.addWidget(self._dice_label, 0, 1)
+        self._layout.addWidget(_in_one_height(self._dice_label, dice), 0, 1, 2, 1)
         for label in (self._legend, self._judged_label):
             label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._dice_label.setWordWrap(True)
@@ -237,6 +243,22 @@ class CurvesWidget(QWidget):
         self._layout.setColumnStretch(0, 6)
         self._layout.setColumnStretch(1, 5)
         self._layout.addWidget(losses, 1, 0)
-        self._layout.addWidget(dice, 1, 1)
         self._layout.addWidget(self._judged_label, 2, 0, 1, 2)
         self._layout.addWidget(self._comparison, 3, 0, 1, 2)
+
+
+def _in_one_height(label: QLabel, plot: QWidget) -> QWidget:
+    """Return a label above a plot, which makes room for a second line of words.
+
+    Together they are as high as the parts beside them: what is below must not move.
+    """
+    both = QWidget()
+    both.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+    plot.setMinimumHeight(LEAST)
+    plot.setMaximumHeight(QWIDGETSIZE_MAX)
+    column = QVBoxLayout(both)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(2)
+    column.addWidget(label)
+    column.addWidget(plot, 1)
+    return both

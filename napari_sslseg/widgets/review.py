@@ -15,7 +15,7 @@ from napari_sslseg.widgets.style import button, hint
 from sslseg.core.commands import Export, Predict, Simulate
 from sslseg.core.config import SimulationRequest
 from sslseg.core.events import CriticJudged, Event, RunStarted
-from sslseg.core.prediction import CriticHealth, Glimpse, Prediction
+from sslseg.core.prediction import CriticHealth, Prediction
 from sslseg.storage import arrays
 
 NOT_PREDICTED = "This case has no prediction yet."
@@ -63,15 +63,11 @@ class LookWidget(QWidget):
         below.addWidget(self._threshold, 1)
         below.addWidget(self._limit)
         self._critic = hint(CriticHealth().words)
-        self._partly = hint("")
-        self._partly.setObjectName("slices_shown")
-        self._partly.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addLayout(row)
         layout.addWidget(self._critic)
-        layout.addWidget(self._partly)
         layout.addWidget(self._below)
         self._below.setVisible(controller.view.layers.visible("confidence"))
         self._toggles["prediction"].clicked.connect(self.toggle_prediction)
@@ -80,7 +76,6 @@ class LookWidget(QWidget):
         self._threshold.valueChanged.connect(self._set_threshold)
         controller.told.connect(self._follow)
         controller.predicted.connect(self._follow_prediction)
-        controller.view.glimpsed.connect(self._follow_slices)
         controller.project_changed.connect(self._forget)
         controller.case_changed.connect(self._follow_case)
         controller.view.layers.toggled.connect(self._refresh)
@@ -117,17 +112,11 @@ class LookWidget(QWidget):
         elif isinstance(event, CriticJudged) and event.run != self._baseline:
             self._say(event.health)  # predictions are the method's, never the baseline's
 
-    def _follow_slices(self, glimpse: Glimpse) -> None:
-        self._partly.setText(glimpse.words)
-        self._partly.show()
-
     def _follow_prediction(self, prediction: Prediction) -> None:
         self._say(prediction.info.critic)
-        self._partly.hide()
 
     def _follow_case(self) -> None:
         """Take back what was said of another case's prediction where this one has none."""
-        self._partly.hide()
         store, case = self._controller.store, self._controller.view.case
         if store is None or case is None:
             return

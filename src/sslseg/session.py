@@ -38,6 +38,7 @@ from sslseg.suggest.strategies import strategy_named
 from sslseg.suggest.views import CaseView, annotated_slices, held_out_case
 from sslseg.training import loop, model, pretrained
 from sslseg.training.baseline import baseline_of, watched
+from sslseg.training.costs import Costs
 from sslseg.training.device import choose
 from sslseg.training.embeddings import read as read_embeddings
 from sslseg.training.glimpse import first_look
@@ -67,6 +68,7 @@ class Session:
     def __init__(self, project: Path, *, read_only: bool = False) -> None:
         self.store = ProjectStore.open(project, read_only=read_only)
         self._loaded: tuple[Trainer, model.ModelFacts] | None = None
+        self._costs = Costs(None)  # of what is loaded
 
     @classmethod
     def create(cls, project: Path, classes: Sequence[str]) -> Self:
@@ -173,7 +175,7 @@ class Session:
         )
         measured, completed = yield from watched(loop.train(current.job(), control))
         if current.trainer.step_count:
-            self._loaded = (current.trainer, current.facts())
+            self._loaded, self._costs = (current.trainer, current.facts()), Costs(None)
         if beside is not None and completed:
             fresh = {"fresh": beside.fresh or current.before is None}
             other = Round(
@@ -222,8 +224,11 @@ class Session:
             name = control.shown if control.shown in waiting else waiting[0]
             waiting.remove(name)
             try:
-                if name == control.shown:
-                    yield from first_look(self.store, trainer.predictor(), facts, control)
+                if name == (screen := control.screen)[0]:
+                    predictor = trainer.predictor()
+                    yield from first_look(
+                        self.store, predictor, facts, screen, control, self._costs
+                    )
                 yield predict_and_save(self.store, trainer, facts, name, control)
             except SslsegError as error:
                 if lasting(error):
@@ -248,6 +253,7 @@ class Session:
         if self._loaded and newest and newest.name == self._loaded[1].run:
             return self._loaded
         self._loaded = model.load(self.store.path, choose(DeviceChoice.AUTO))
+        self._costs = Costs(None)
         return self._loaded
 
     def _preview(

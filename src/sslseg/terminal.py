@@ -155,7 +155,7 @@ class Follower:
     def _tell(self, event: Event) -> None:
         match event:
             case RunStarted():
-                self._doing = event.task.capitalize()
+                self._doing, self._verdict = event.task.capitalize(), ""
                 self.say(f"{self._doing} {event.method} on {event.device}. {' '.join(event.plan)}")
             case StepReported():
                 self._update(_step_words(event), due=event.step == 1)

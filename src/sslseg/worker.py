@@ -197,6 +197,8 @@ class Mailbox:
                     self._later.clear()
                     if self._doing_later:
                         self.control.stop()
+                if isinstance(command, Open):
+                    self.control.show(None)  # cases of two projects may share a name
                 self._waiting.append(command)
                 self._changed.notify()
             return dropped

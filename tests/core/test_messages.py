@@ -104,13 +104,14 @@ def test_control_stops_once_and_is_reset() -> None:
     control.reset()
     control.check()
     control.show("head", (Plane.CORONAL, 7))
-    assert (control.shown, control.place) == ("head", (Plane.CORONAL, 7))
+    assert control.shown == "head"
+    assert control.screen == ("head", (Plane.CORONAL, 7))
 
 
 def test_a_blind_control_stops_with_the_other_and_sees_nothing() -> None:
     control = Control()
     control.show("head", (Plane.CORONAL, 7))
     blind = control.blind()
-    assert (blind.shown, blind.place) == (None, None)
+    assert blind.screen == (None, None)
     control.stop()
     assert blind.stopped

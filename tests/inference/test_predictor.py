@@ -370,6 +370,21 @@ def test_how_many_windows_there_are_is_known_before(axis, shape, plane):
     assert sum(windows) == expected
 
 
+@pytest.mark.parametrize("plane", [0, 1, 2])
+def test_neighbours_across_another_axis_share_the_windows_around_them(axis, plane):
+    volume, wanted = image(0, (40, 40, 40)), [(plane, 20), (plane, 21)]
+    judge, windows = counting(predictor(axis, Middle()))
+    whole = judge.volume(volume, Control())
+    windows.clear()
+    found = judge.planes(volume, wanted, Control())
+    alone = judge.windows(volume.shape, wanted[:1])
+    assert sum(windows) == judge.windows(volume.shape, wanted)
+    assert sum(windows) == (2 if plane == axis else 1) * alone
+    for (_, index), maps in zip(wanted, found, strict=True):
+        cut = whole.slice(plane, index)
+        assert np.allclose(maps.probability, cut.probability, atol=1e-5)
+
+
 @pytest.mark.parametrize("wanted", [[(0, 20)], [(2, 3), (2, 30)], [(0, 0), (2, 39), (1, 7)]])
 def test_a_few_slices_of_a_large_volume_cost_a_part_of_it(axis, wanted):
     """Only the windows around them are predicted, and say what those of the volume would."""

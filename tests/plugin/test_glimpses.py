@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from engine_talk import let_glimpse, predict, settle
-from qtpy.QtWidgets import QLabel, QPushButton
+from qtpy.QtWidgets import QPushButton
 
+from sslseg.core.annotation import SliceKey
 from sslseg.core.commands import ShowCase
 from sslseg.core.geometry import Plane
 from sslseg.core.prediction import Glimpse
@@ -30,9 +31,10 @@ def at(dock, name, index):
     return np.asarray(dock._viewer.layers[name].data)[:, :, index]
 
 
-def words(dock):
-    label = dock.findChild(QLabel, "slices_shown")
-    return label.text() if label.isVisibleTo(dock) else ""
+def caption(dock):
+    viewer = dock._viewer
+    canvas = getattr(viewer, "canvas", None)
+    return (viewer.text_overlay if canvas is None else canvas.overlays.text).text
 
 
 def test_slices_are_shown_and_accepted_before_there_is_any_prediction(opened, tmp_path, qtbot):
@@ -49,12 +51,13 @@ def test_slices_are_shown_and_accepted_before_there_is_any_prediction(opened, tm
     layer = dock._viewer.layers["prediction"]
     assert not layer.editable
     np.testing.assert_allclose(layer.scale, dock._viewer.layers["image"].scale)
-    assert "axial 4 to 6" in words(dock)
+    assert caption(dock).endswith("preview")
     assert accept.isEnabled()
     assert view.accept() == 4 * 7
     np.testing.assert_array_equal(at(dock, "annotation", 5), said.labels[1])
     view.slices.go_to(Plane.AXIAL, 7)
     assert not accept.isEnabled(), "nobody has said anything of this slice"
+    assert "preview" not in caption(dock)
     assert view.accept() == 0
 
 
@@ -73,23 +76,62 @@ def test_all_other_slices_keep_what_was_predicted_until_the_whole_case_is(
     assert view.accept() == np.count_nonzero(whole[:, :, 7])
     predict(qtbot, dock, runner)
     np.testing.assert_array_equal(dock._viewer.layers["prediction"].data, whole)
-    assert words(dock) == ""
+    assert "preview" not in caption(dock)
     view.slices.go_to(Plane.AXIAL, 5)
     view.accept()
     np.testing.assert_array_equal(at(dock, "annotation", 5), whole[:, :, 5])
 
 
+def test_what_is_accepted_is_what_is_shown_however_often_slices_came(
+    opened, tmp_path, qtbot, runner
+):
+    dock, view = opened, opened.controller.view
+    let_glimpse(dock, tmp_path / "s.npz", glimpse(dock, first=2))
+    let_glimpse(dock, tmp_path / "s.npz", glimpse(dock, first=8, value=1))
+    view.slices.go_to(Plane.AXIAL, 3)
+    assert view.accept() == 4 * 7, "of the first look"
+    predict(qtbot, dock, runner)
+    let_glimpse(dock, tmp_path / "s.npz", glimpse(dock, first=8))
+    view.slices.go_to(Plane.CORONAL, 5)
+    shown = np.asarray(dock._viewer.layers["prediction"].data)[:, 5].copy()
+    assert (shown[3:7, 8:11] == 2).all(), "the slices show as lines across"
+    free = np.asarray(dock._viewer.layers["annotation"].data)[:, 5] == 0
+    assert view.accept() == np.count_nonzero(shown * free)
+
+
+def test_a_slice_that_shows_no_whole_prediction_says_nothing_of_one(
+    opened, tmp_path, qtbot, runner, project
+):
+    """Neither in the history nor in the curve of corrections."""
+    dock, view = opened, opened.controller.view
+    predict(qtbot, dock, runner)
+    version = view.prediction.info.version
+    let_glimpse(dock, tmp_path / "s.npz", glimpse(dock))
+    store = dock.controller.store
+    for index, model in ((5, ""), (7, version)):
+        view.slices.go_to(Plane.AXIAL, index)
+        view.accept()
+        view.flush()
+        key = SliceKey(case="anna", plane=Plane.AXIAL, index=index)
+        assert store.history(key)[0].model == model
+
+
+def test_slices_that_do_not_fit_the_case_are_not_shown(opened, tmp_path):
+    let_glimpse(opened, tmp_path / "s.npz", glimpse(opened, first=10_000))
+    assert "prediction" not in opened._viewer.layers
+
+
 def test_slices_of_another_case_are_not_shown(opened, tmp_path):
     let_glimpse(opened, tmp_path / "s.npz", glimpse(opened, case="ben"))
     assert "prediction" not in opened._viewer.layers
-    assert words(opened) == ""
+    assert "preview" not in caption(opened)
 
 
 def test_another_case_begins_without_them(opened, tmp_path):
     let_glimpse(opened, tmp_path / "s.npz", glimpse(opened))
     opened.show_case("ben")
     assert "prediction" not in opened._viewer.layers
-    assert words(opened) == ""
+    assert "preview" not in caption(opened)
     opened.controller.view.slices.go_to(Plane.AXIAL, 5)
     assert opened.controller.view.accept() == 0
 

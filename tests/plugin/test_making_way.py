@@ -6,6 +6,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QScrollArea, QWidget
 from strokes import (
     Mouse,
@@ -18,7 +19,7 @@ from strokes import (
 from napari_sslseg import bridge, labels_adapter
 from napari_sslseg.summaries import CaseSummary
 from napari_sslseg.widgets.case_table import CaseTable
-from sslseg.core.events import CommandDone
+from sslseg.core.events import CommandDone, Validated
 
 
 class Clock:
@@ -150,8 +151,15 @@ def test_all_of_the_dock_fits_a_window_of_1000_lines(labelling, qtbot, runner):
     qtbot.waitUntil(lambda: "completed" in labelling.train.bar.text(), timeout=20000)
     area = labelling.findChild(QScrollArea)
     qtbot.waitUntil(lambda: area.verticalScrollBar().maximum() == 0, timeout=5000)
-    assert labelling.train.curves.isVisible()
+    curves = labelling.train.curves
+    assert curves.isVisible()
     assert labelling.look._below.isVisible()
+    below = labelling.suggestions.mapTo(labelling, QPoint(0, 0))
+    known = {"dice": {}, "without": (0.7, 0.8), "known": True, "source": True}
+    curves.add_validation(Validated(run="r", step=20, mean=0.75, slices=23, **known))
+    qtbot.waitUntil(lambda: curves._dice_label.height() > 20, timeout=5000)
+    assert area.verticalScrollBar().maximum() == 0, "words of two lines move nothing"
+    assert labelling.suggestions.mapTo(labelling, QPoint(0, 0)) == below
     visible = labelling.status.visibleRegion().boundingRect()
     assert visible.height() == labelling.status.height()
 

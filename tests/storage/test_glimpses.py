@@ -39,10 +39,16 @@ def test_one_that_is_gone_is_told_in_one_line(tmp_path):
         load_glimpse(tmp_path / "slices.npz")
 
 
-def test_a_glimpse_knows_its_slices():
-    np.testing.assert_array_equal(GLIMPSE.at(Plane.CORONAL, 8), LABELS[1])
-    assert GLIMPSE.at(Plane.CORONAL, 6) is None
-    assert GLIMPSE.at(Plane.CORONAL, 9) is None
-    assert GLIMPSE.at(Plane.AXIAL, 7) is None
-    assert "coronal 7 to 8" in GLIMPSE.words
-    assert "coronal 7;" in Glimpse("a", Plane.CORONAL, 7, LABELS[:1]).words
+@pytest.mark.parametrize(
+    ("plane", "index", "holds", "cuts"),
+    [
+        (Plane.CORONAL, 6, False, False),
+        (Plane.CORONAL, 7, True, True),
+        (Plane.CORONAL, 8, True, True),
+        (Plane.CORONAL, 9, False, False),
+        (Plane.AXIAL, 7, False, True),
+    ],
+)
+def test_a_glimpse_knows_its_slices_and_those_across(plane, index, holds, cuts):
+    assert GLIMPSE.holds(plane, index) is holds
+    assert GLIMPSE.cuts(plane, index) is cuts

@@ -12,7 +12,9 @@ from engine_worlds import CPU, write_image
 from sslseg.core.control import Control
 from sslseg.core.errors import Cancelled
 from sslseg.core.geometry import Plane
+from sslseg.core.prediction import PredictionInfo
 from sslseg.data.preprocessing import load_prepared
+from sslseg.inference.native import to_native
 from sslseg.inference.predictor import Predictor
 from sslseg.storage.images import describe
 from sslseg.storage.store import ProjectStore
@@ -66,6 +68,9 @@ def look(store, place, *, each=0.0, longest=10.0, spacing=OWN, axis=1, control=N
     )
 
 
+INFO = PredictionInfo(case="a", version="1", run="r", method="m", step=1, time=0, classes=())
+
+
 def whole(store, axis=1, spacing=OWN):
     prepared = load_prepared(store, store.case("a"), spacing)
     return predictor(0.0, axis).volume(prepared.image, Control()).probability.argmax(0)
@@ -117,8 +122,18 @@ def test_on_another_grid_slices_lie_where_they_lay(store):
 
 
 def test_in_the_plane_another_grid_is_brought_back(store):
-    found = look(store, (Plane.CORONAL, 9), spacing=(2.0, None, 2.0))
-    assert found.labels.shape == (7, 10, 8)
+    spacing = (2.0, None, 2.0)
+    found = look(store, (Plane.CORONAL, 9), spacing=spacing)
+    prepared = load_prepared(store, store.case("a"), spacing)
+    maps = predictor().volume(prepared.image, Control())
+    native = to_native(maps, SHAPE, INFO, islands=True).labels
+    np.testing.assert_array_equal(found.labels, np.moveaxis(native, 1, 0)[6:13])
+
+
+@pytest.mark.parametrize("index", [-3, 20, 400])
+def test_a_slice_that_is_not_there_is_the_nearest_one(store, index):
+    found = look(store, (Plane.CORONAL, index))
+    assert found.first == (0 if index < 0 else 16)
 
 
 def test_it_can_be_stopped(store):

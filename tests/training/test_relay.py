@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -27,6 +28,8 @@ from sslseg.core.control import Control
 from sslseg.core.geometry import Plane
 from sslseg.data.project import Coverage
 from sslseg.inference.maps import Maps, blended
+from sslseg.inference.pair import Pair
+from sslseg.inference.predictor import Predictor
 from sslseg.methods.shared import CriticParams, TrainingParams
 from sslseg.training import relay as relay_module
 from sslseg.training.device import Device
@@ -234,6 +237,20 @@ def test_slices_of_a_pair_are_those_of_the_volume():
         expected = whole.slice(axis, index)
         np.testing.assert_allclose(one.probability, expected.probability, atol=1e-5)
         np.testing.assert_allclose(one.information, expected.information, atol=1e-5)
+
+
+def test_windows_of_a_pair_count_the_other_by_what_they_cost():
+    """By voxels, and by the 27 or 9 of them that a convolution reads."""
+    relay = tiny_relay()
+    run(relay, [0.1, 0.5, 0.9])
+    pair = relay.predictor()
+    assert isinstance(pair, Pair)
+    wanted, shape = [(1, 3)], (40, 40, 40)
+    own = {each.name: getattr(pair, each.name) for each in fields(Predictor)}
+    alone, theirs = Predictor(**own).windows(shape, wanted), pair.other.windows(shape, wanted)
+    each = math.prod(pair.other.patch) / math.prod(pair.patch) * 3
+    assert pair.windows(shape, wanted) == alone + math.ceil(each * theirs)
+    assert each > 10
 
 
 def test_blended_maps_by_hand():

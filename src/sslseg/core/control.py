@@ -10,6 +10,9 @@ from sslseg.core.geometry import Plane
 Place = tuple[Plane, int]
 """A slice: its plane, and its number there."""
 
+Screen = tuple[str | None, Place | None]
+"""A case, and a slice of it; None where nothing is known."""
+
 
 class Control:
     """Requests to work that runs in another thread or loop; safe from any thread.
@@ -20,8 +23,7 @@ class Control:
 
     def __init__(self) -> None:
         self._stop = threading.Event()
-        self._shown: str | None = None
-        self._place: Place | None = None
+        self._screen: Screen = (None, None)
 
     def stop(self) -> None:
         """Ask the work at hand to end at its next step."""
@@ -49,14 +51,14 @@ class Control:
 
     def show(self, case: str | None, place: Place | None = None) -> None:
         """Say which case is on the screen, and which slice of it; predictions of it come first."""
-        self._shown, self._place = case, place
+        self._screen = (case, place)
 
     @property
     def shown(self) -> str | None:
         """The case on the screen, if any."""
-        return self._shown
+        return self._screen[0]
 
     @property
-    def place(self) -> Place | None:
-        """The slice on the screen, if it is known."""
-        return self._place
+    def screen(self) -> Screen:
+        """The case on the screen and the slice of it, both as of the same moment."""
+        return self._screen

@@ -152,15 +152,10 @@ class Glimpse:
     first: int
     labels: npt.NDArray[np.uint8]
 
-    @property
-    def words(self) -> str:
-        """Which slices, for the screen."""
-        last = self.first + len(self.labels) - 1
-        slices = f"{self.first} to {last}" if last > self.first else str(self.first)
-        return f"New so far: {self.plane} {slices}; the whole case takes longer."
+    def holds(self, plane: Plane, index: int) -> bool:
+        """Tell whether a slice is one of these."""
+        return plane is self.plane and 0 <= index - self.first < len(self.labels)
 
-    def at(self, plane: Plane, index: int) -> npt.NDArray[np.uint8] | None:
-        """Return the labels ``(H, W)`` of a slice; None where it is none of these."""
-        number = index - self.first
-        there = plane is self.plane and 0 <= number < len(self.labels)
-        return self.labels[number] if there else None
+    def cuts(self, plane: Plane, index: int) -> bool:
+        """Tell whether a slice is one of these or lies across them."""
+        return plane is not self.plane or self.holds(plane, index)

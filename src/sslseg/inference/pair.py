@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,15 @@ class Pair(Predictor):
         """Return about how long `volume` takes: both networks look."""
         return super().seconds(shape) + self.other.seconds(shape)
 
+    def windows(self, shape: Sequence[int], wanted: Sequence[tuple[int, int]]) -> int:
+        """Return how many windows of its own `planes` takes as long as.
+
+        Those of the other are counted by their voxels and by the voxels that a convolution reads.
+        """
+        each = _work(self.other.patch) / _work(self.patch)
+        theirs = math.ceil(each * self.other.windows(shape, wanted))
+        return super().windows(shape, wanted) + theirs
+
     def planes(
         self,
         image: npt.NDArray[np.float16],
@@ -52,7 +62,12 @@ class Pair(Predictor):
         control: Control,
     ) -> list[Maps]:
         """Return the mean maps of some slices; see `Predictor.planes`."""
-        if not wanted:
-            return []
-        whole = self.volume(image, control)
-        return [whole.slice(axis, index) for axis, index in wanted]
+        own = {each.name: getattr(self, each.name) for each in fields(Predictor)}
+        mine = Predictor(**own).planes(image, wanted, control)
+        theirs = self.other.planes(image, wanted, control)
+        return [blended(*pair, self.trust) for pair in zip(mine, theirs, strict=True)]
+
+
+def _work(patch: Sequence[int]) -> int:
+    """Return about how much a window costs."""
+    return math.prod(3 * side for side in patch)

@@ -27,6 +27,9 @@ WINDOWS_AT_ONCE = 24 * 48 * 48 * 9
 SLABS_AT_ONCE = 2**25
 """Input values of the slices gathered before they are reduced to maps; bounds memory."""
 
+NEIGHBOURS = 4
+"""Slices within this part of a window's length are predicted from the same windows."""
+
 Members = Callable[[Tensor], list[Tensor]]
 
 
@@ -97,6 +100,9 @@ class Predictor:
 
     def windows(self, shape: Sequence[int], wanted: Sequence[tuple[int, int]]) -> int:
         """Return how many windows `planes` predicts for some slices of a case of `shape`."""
+        box = self._shared(shape, wanted)
+        if box is not None:
+            return count([side.stop - side.start for side in box], self.patch, self.axis)
         whole = count(shape, self.patch, self.axis)
         return min(whole, sum(self._windows_around(shape, *each) for each in wanted))
 
@@ -130,7 +136,7 @@ class Predictor:
         wanted : sequence of (int, int)
             Axis and number of each slice. Where that is less work than the whole volume, a slice
             of the network's own axis is predicted alone, and another one from the layer of windows
-            around it.
+            around it, which neighbours share.
 
         Raises
         ------
@@ -142,11 +148,32 @@ class Predictor:
         if all(axis == self.axis for axis, _ in wanted):
             together = self._slices(image, [index for _, index in wanted], control)
             return [together.at(row) for row in range(len(wanted))]
+        box = self._shared(image.shape, wanted)
+        if box is not None:
+            maps = self.volume(image[box], control)
+            return [maps.slice(axis, index - box[axis].start) for axis, index in wanted]
         whole = count(image.shape, self.patch, self.axis)
         if sum(self._windows_around(image.shape, *each) for each in wanted) < whole:
             return [self._alone(image, *each, control) for each in wanted]
         maps = self.volume(image, control)
         return [maps.slice(axis, index) for axis, index in wanted]
+
+    def _shared(
+        self, shape: Sequence[int], wanted: Sequence[tuple[int, int]]
+    ) -> tuple[slice, ...] | None:
+        """Return the layer of windows around several neighbours across one axis.
+
+        None where there is but one slice, and where some would lie near the border of the layer.
+        """
+        axes, indices = {axis for axis, _ in wanted}, [index for _, index in wanted]
+        if len(indices) < 2 or len(axes) != 1 or self.axis in axes:
+            return None
+        (axis,) = axes
+        length = reach(self.patch, self.axis, axis)
+        first, last = min(indices), max(indices)
+        if last - first > length // NEIGHBOURS:
+            return None
+        return layer(shape, axis, (first + last) // 2, length)
 
     def _windows_around(self, shape: Sequence[int], axis: int, index: int) -> int:
         """Return how many windows a slice takes that is predicted alone."""

@@ -44,7 +44,7 @@ class Costs:
             self._previews[key] = predictor.seconds(grid_shape(case, spacing)) + written
         return self._previews[key]
 
-    def planes(
+    def planes_seconds(
         self, predictor: Predictor, shape: Sequence[int], wanted: Sequence[tuple[int, int]]
     ) -> float:
         """Return about how many seconds some slices of a case of `shape` take."""

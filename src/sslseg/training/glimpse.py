@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sslseg.core.control import Control, Place
+from sslseg.core.control import Control, Place, Screen
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import SlicesPredicted
 from sslseg.core.geometry import Plane
@@ -23,62 +23,60 @@ from sslseg.training.costs import Costs
 from sslseg.training.model import ModelFacts
 
 MOST = 7
-"""Slices of a look: the one on the screen, and those that a turn of the wheel brings there."""
+"""Slices of a glimpse: that on the screen, and those that a turn of the wheel brings there."""
 
 SHARE = 0.1
 """What several slices may take, of the time that one may take if need be."""
 
-
 PATIENCE = 10.0
 """Seconds for which one waits for a whole case without seeing anything of it."""
-
-
-def first_look(
-    store: ProjectStore, predictor: Predictor, facts: ModelFacts, control: Control
-) -> Iterator[SlicesPredicted]:
-    """Yield slices of the case on the screen, where nobody waits for all of it with patience."""
-    costs = Costs(None)
-    case = next((case for case in store.cases() if case.name == control.shown), None)
-    if case is not None and costs.preview(predictor, case, facts.plan.spacing) > PATIENCE:
-        found = look(store, predictor, facts, control, costs=costs, longest=PATIENCE)
-        if found is not None:
-            yield found
 
 
 def look(
     store: ProjectStore,
     predictor: Predictor,
     facts: ModelFacts,
+    screen: Screen,
     control: Control,
     *,
     costs: Costs,
     longest: float,
 ) -> SlicesPredicted | None:
-    """Put on disk what a model says of the slice on the screen and of those beside it.
+    """Put a glimpse of the case on the `screen` on disk, beside the run that `facts` are of.
 
-    None where nothing is on the screen, or where there is no time for it (see `glimpse`); also
-    where the case cannot be read, which the prediction of the whole tells.
+    None where nothing is on the screen or there is no time for it, see `glimpse`; also where the
+    case cannot be read, which the prediction of the whole tells.
     """
-    if control.shown is None:
+    case, place = screen
+    if case is None:
         return None
-    path, spacing = store.path / "runs" / facts.run / FILE, facts.plan.spacing
+    spacing, path = facts.plan.spacing, store.path / "runs" / facts.run / FILE
     try:
         found = glimpse(
-            store,
-            predictor,
-            spacing,
-            control.shown,
-            control.place,
-            control,
-            costs=costs,
-            longest=longest,
+            store, predictor, spacing, case, place, control, costs=costs, longest=longest
         )
         if found is not None:
             save_glimpse(path, found)
-            return SlicesPredicted(case=found.case, file=str(path))
+            return SlicesPredicted(case=case, file=str(path))
     except SslsegError:
         pass
     return None
+
+
+def first_look(
+    store: ProjectStore,
+    predictor: Predictor,
+    facts: ModelFacts,
+    screen: Screen,
+    control: Control,
+    costs: Costs,
+) -> Iterator[SlicesPredicted]:
+    """Yield a glimpse of the case on the `screen` where nobody has the patience for all of it."""
+    case = next((case for case in store.cases() if case.name == screen[0]), None)
+    if case is not None and costs.preview(predictor, case, facts.plan.spacing) > PATIENCE:
+        found = look(store, predictor, facts, screen, control, costs=costs, longest=PATIENCE)
+        if found is not None:
+            yield found
 
 
 def glimpse(
@@ -105,7 +103,7 @@ def glimpse(
     name : str
         The case.
     place : (Plane, int) or None
-        The slice in the middle; None takes the middle axial slice.
+        The slice in the middle, or the nearest that there is; None takes the middle axial one.
     control : Control
         Stops it.
     costs : Costs
@@ -116,8 +114,9 @@ def glimpse(
     Returns
     -------
     Glimpse or None
-        Labels are the argmax, without erasing islands: these show in whole volumes only. None
-        where the slice alone would take longer.
+        Labels are the argmax of the nearest slices of the training grid: nothing is interpolated
+        across slices, and no island is erased, since these show in whole volumes only. None where
+        the slice alone would take longer.
 
     Raises
     ------
@@ -128,10 +127,11 @@ def glimpse(
     """
     record = store.case(name)
     plane, index = place or (Plane.AXIAL, record.geometry.slices(Plane.AXIAL) // 2)
+    count = record.geometry.slices(plane)
     for slices in range(MOST, 0, -2):
-        around = _around(index, slices, record.geometry.slices(plane))
+        around = _around(min(max(index, 0), count - 1), slices, count)
         wanted = _on_grid(around, plane, record, spacing)
-        seconds = costs.planes(predictor, grid_shape(record, spacing), wanted)
+        seconds = costs.planes_seconds(predictor, grid_shape(record, spacing), wanted)
         if seconds <= longest * (SHARE if slices > 1 else 1):
             image = load_prepared(store, record, spacing).image
             found = dict(zip(wanted, predictor.planes(image, wanted, control), strict=True))

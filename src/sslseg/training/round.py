@@ -312,6 +312,7 @@ class Round:
             self.store,
             self.trainer.predictor(),
             self.facts(),
+            self.control.screen,
             self.control,
             costs=self._costs,
             longest=longest,
