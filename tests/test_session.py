@@ -368,7 +368,7 @@ def test_an_image_that_may_not_be_read_keeps_no_other_from_being_predicted(sessi
             raise unreadable(Path(name), "locked") from PermissionError(errno.EACCES, "locked")
         return predict_case(store, trainer, facts, name, control)
 
-    monkeypatch.setattr("sslseg.session.predict_case", locked)
+    monkeypatch.setattr("sslseg.training.prediction.predict_case", locked)
     told = []
     with pytest.raises(SslsegError, match="unreadable file b"):
         told.extend(session.predict((), Control()))
@@ -462,11 +462,11 @@ def test_a_case_that_takes_too_long_shows_slices_while_training_and_before_all_o
     paint(session.store, "a", [2, 5])
     monkeypatch.setattr(Costs, "preview", lambda *_: 1e6)
     monkeypatch.setattr(Costs, "planes_seconds", lambda *_: 0.0)
-    monkeypatch.setattr(loop, "FIRST_PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "_Pace", partial(loop._Pace, preview=0.0))
     monkeypatch.setattr(loop, "LONGEST_WAIT_SECONDS", 0.0)
     control = Control()
     control.show("c", (CORONAL, 11))
-    events = run(session, request(minutes=0.05, steps=None), control)
+    events = run(session, request(steps=4), control)
     assert of(PredictionReady, events) == []
     shown = of(SlicesPredicted, events)
     assert shown
@@ -487,7 +487,7 @@ def test_a_case_that_was_removed_from_the_disk_shows_nothing_and_the_training_go
     paint(session.store, "a", [2, 5])
     monkeypatch.setattr(Costs, "preview", lambda *_: 1e6)
     monkeypatch.setattr(Costs, "planes_seconds", lambda *_: 0.0)
-    monkeypatch.setattr(loop, "FIRST_PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "_Pace", partial(loop._Pace, preview=0.0))
     monkeypatch.setattr(loop, "LONGEST_WAIT_SECONDS", 0.0)
     asked = []
 

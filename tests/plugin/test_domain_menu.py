@@ -197,8 +197,8 @@ def test_window_and_command_line_refuse_in_the_same_words(
         cli.main(arguments)
     assert "at least two domains" in err.getvalue()
     shown = []
-    monkeypatch.setattr("napari_sslseg.controller.show_warning", shown.append)
-    monkeypatch.setattr("napari_sslseg.controller.show_error", shown.append)
+    monkeypatch.setattr("napari_sslseg.notices.show_warning", shown.append)
+    monkeypatch.setattr("napari_sslseg.notices.show_error", shown.append)
     desk = Desk(lambda path: Session(path, read_only=True))
     dock = SegmentationDock(make_napari_viewer(), lambda: InlineRunner(desk))
     qtbot.addWidget(dock)

@@ -109,8 +109,8 @@ def test_events_stay_in_order_when_a_slot_runs_the_event_loop(labelling, runner,
 
 def test_a_refused_training_is_told_once(labelling, qtbot, runner, monkeypatch):
     warned, failed = [], []
-    monkeypatch.setattr("napari_sslseg.controller.show_warning", warned.append)
-    monkeypatch.setattr("napari_sslseg.controller.show_error", failed.append)
+    monkeypatch.setattr("napari_sslseg.notices.show_warning", warned.append)
+    monkeypatch.setattr("napari_sslseg.notices.show_error", failed.append)
     refusal = CommandDone(command="train", message="nothing is labelled")
     for _ in range(2):
         qtbot.mouseClick(labelling.train.train_button, Qt.MouseButton.LeftButton)
@@ -129,7 +129,7 @@ def test_a_training_that_uses_nothing_learnt_before_says_why_at_once(
 ):
     settle(qtbot, labelling)
     told = []
-    monkeypatch.setattr("napari_sslseg.controller.show_info", told.append)
+    monkeypatch.setattr("napari_sslseg.notices.show_info", told.append)
     began = RunStarted(run="r", method="any", device="cpu", plan=(), steps=3, minutes=None)
     tell(labelling, runner, monkeypatch, began)
     assert told == []

@@ -228,15 +228,24 @@ def test_a_loaded_model_predicts_the_same():
     assert ours.confidence is not None
 
 
-def test_slices_of_a_pair_are_those_of_the_volume():
+def test_slices_of_a_pair_are_those_of_both():
     relay = tiny_relay()
     run(relay, [0.1, 0.5, 0.9])
-    whole = relay.predictor().volume(image(1), Control())
-    for axis, index in ((1, 3), (0, 2)):
-        (one,) = relay.predictor().planes(image(1), [(axis, index)], Control())
-        expected = whole.slice(axis, index)
-        np.testing.assert_allclose(one.probability, expected.probability, atol=1e-5)
-        np.testing.assert_allclose(one.information, expected.information, atol=1e-5)
+    pair = relay.predictor()
+    for place in ((1, 3), (0, 2)):
+        (one,) = pair.planes(image(1), [place], Control())
+        mine, theirs = (each.planes(image(1), [place], Control())[0] for each in parts(pair))
+        expected = blended(mine, theirs, pair.trust)
+        np.testing.assert_array_equal(one.probability, expected.probability)
+        np.testing.assert_array_equal(one.information, expected.information)
+    assert 0 < pair.trust < 1
+
+
+def parts(pair: Predictor) -> tuple[Predictor, Predictor]:
+    """The two that make a pair."""
+    assert isinstance(pair, Pair)
+    own = {each.name: getattr(pair, each.name) for each in fields(Predictor)}
+    return Predictor(**own), pair.other
 
 
 def test_windows_of_a_pair_count_the_other_by_what_they_cost():
@@ -244,10 +253,8 @@ def test_windows_of_a_pair_count_the_other_by_what_they_cost():
     relay = tiny_relay()
     run(relay, [0.1, 0.5, 0.9])
     pair = relay.predictor()
-    assert isinstance(pair, Pair)
     wanted, shape = [(1, 3)], (40, 40, 40)
-    own = {each.name: getattr(pair, each.name) for each in fields(Predictor)}
-    alone, theirs = Predictor(**own).windows(shape, wanted), pair.other.windows(shape, wanted)
+    alone, theirs = (each.windows(shape, wanted) for each in parts(pair))
     each = math.prod(pair.other.patch) / math.prod(pair.patch) * 3
     assert pair.windows(shape, wanted) == alone + math.ceil(each * theirs)
     assert each > 10
