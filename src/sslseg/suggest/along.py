@@ -15,9 +15,10 @@ Places = npt.NDArray[np.float64]
 FAINT = 0.05
 """Share of the largest predicted foreground of a stack from which a slice belongs to the object."""
 
-BEYOND, LEAST_BEYOND = 0.15, 2
+BEYOND, LEAST_BEYOND = 0.05, 1
 """How far the places go on past both ends: a share of the object's length, and slices at least.
-What a network gets wrong most is where an object ends."""
+A prediction may end too early; but what is far past its ends is hardly ever wrong
+(benchmarks/where_it_errs.py)."""
 
 WIDTH = 0.06
 """Deviation, in places, of the weight around the place that is asked for."""
