@@ -101,7 +101,7 @@ def _with_power(strategy: Strategy) -> Strategy:
 _ALL = (
     Strategy(
         AUTO,
-        "uncertainty and disagreement, place after place along the object and a little past its ends",
+        "uncertainty and disagreement, place after place along the object and just past its ends",
         scores.hybrid,
         along=True,
     ),
