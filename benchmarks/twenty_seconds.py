@@ -37,18 +37,8 @@ from common import (
 from dataset import Dataset
 
 from sslseg.core.catalogue import DEFAULT_METHOD
-from sslseg.core.commands import (
-    Open,
-    ShowCase,
-    Train,
-)
-from sslseg.core.events import (
-    CommandDone,
-    Event,
-    FinishReason,
-    PredictionReady,
-    RunFinished,
-)
+from sslseg.core.commands import Open, ShowCase, Train
+from sslseg.core.events import CommandDone, Event, FinishReason, PredictionReady, RunFinished
 from sslseg.runner import ProcessRunner
 from sslseg.session import Session
 

@@ -15,6 +15,7 @@ from napari_sslseg.labels_adapter import LabelsAdapter, Slices
 from napari_sslseg.layers import CaseLayers
 from napari_sslseg.slice_view import SliceView
 from sslseg.core.annotation import UNPAINTED, Annotation, SliceState
+from sslseg.core.control import Place
 from sslseg.core.geometry import Plane, take_slice
 from sslseg.core.prediction import Glimpse, Prediction
 from sslseg.core.suggestion import Box
@@ -48,7 +49,7 @@ class CaseView:
         self.slices.changed.connect(self._follow_slice)
         self.case: CaseRecord | None = None
         self.prediction: Prediction | None = None
-        self._glimpses: list[Glimpse] = []
+        self._previewed: set[Place] = set()
         self._adapter: LabelsAdapter | None = None
         self._states: Mapping[tuple[Plane, int], SliceState] = {}
 
@@ -87,7 +88,7 @@ class CaseView:
             self._adapter.close()
             self._adapter = None
         self.case = self.prediction = None
-        self._glimpses.clear()
+        self._previewed.clear()
         self._states = {}
         self.slices.leave()
 
@@ -139,13 +140,17 @@ class CaseView:
     @property
     def can_accept(self) -> bool:
         """Whether a model has said anything of the slice on the screen."""
-        here = (self.slices.plane, self.slices.index)
-        return self.prediction is not None or any(each.holds(*here) for each in self._glimpses)
+        return self.prediction is not None or self._on_preview
 
     def seen(self, plane: Plane, slices: Iterable[int]) -> Prediction | None:
         """Return the prediction of the whole case if it is what these slices show, else None."""
-        newer = {index for index in slices for each in self._glimpses if each.cuts(plane, index)}
+        across = any(other is not plane for other, _ in self._previewed)
+        newer = across or any((plane, index) in self._previewed for index in slices)
         return None if newer else self.prediction
+
+    @property
+    def _on_preview(self) -> bool:
+        return (self.slices.plane, self.slices.index) in self._previewed
 
     def extension(self) -> Callable[[], Labels] | None:
         """Return work for the background: this slice's labels as its annotated neighbours say.
@@ -182,13 +187,13 @@ class CaseView:
     def show_prediction(self, prediction: Prediction) -> None:
         """Show what the model now says of this case."""
         self.prediction = prediction
-        self._glimpses.clear()
+        self._previewed.clear()
         self.layers.show_prediction(prediction)
         self._caption()
 
     def show_slices(self, glimpse: Glimpse) -> None:
         """Show what a model in training says of some slices of this case."""
-        self._glimpses.append(glimpse)
+        self._previewed |= glimpse.places
         self.layers.show_slices(glimpse)
         self._caption()
         self.glimpsed.emit(glimpse)
@@ -209,9 +214,7 @@ class CaseView:
 
     def _caption(self) -> None:
         """Say of a slice on the screen that it is one of those that were predicted alone."""
-        here = (self.slices.plane, self.slices.index)
-        newer = any(each.holds(*here) for each in self._glimpses)
-        self.slices.write_caption(PREVIEW if newer else "")
+        self.slices.write_caption(PREVIEW if self._on_preview else "")
 
     def _follow_slice(self) -> None:
         self._caption()

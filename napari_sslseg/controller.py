@@ -26,16 +26,7 @@ from napari_sslseg.reading import good_annotation
 from napari_sslseg.suggestions import SuggestionQueue, key_of
 from napari_sslseg.summaries import Worklist
 from sslseg.core.annotation import SliceKey
-from sslseg.core.commands import (
-    Command,
-    Open,
-    Predict,
-    Pretrain,
-    ShowCase,
-    Stop,
-    Suggest,
-    Train,
-)
+from sslseg.core.commands import Command, Open, Predict, Pretrain, ShowCase, Stop, Suggest, Train
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import (
     Event,

@@ -5,20 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from sslseg.core.commands import (
-    Command,
-    Open,
-    ShowCase,
-    Stop,
-)
-from sslseg.core.events import (
-    CommandBegun,
-    CommandDone,
-    Event,
-    Exported,
-    Opened,
-    WorkerReady,
-)
+from sslseg.core.commands import Command, Open, ShowCase, Stop
+from sslseg.core.events import CommandBegun, CommandDone, Event, Exported, Opened, WorkerReady
 from sslseg.runner import Runner, RunnerState, RunnerStatus
 
 

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from napari.utils.notifications import show_error, show_info, show_warning
 
-from sslseg.core.events import (
-    CommandDone,
-    Event,
-    Exported,
-    FinishReason,
-    RunFinished,
-    RunStarted,
-)
+from sslseg.core.events import CommandDone, Event, Exported, FinishReason, RunFinished, RunStarted
 
 
 class Notices:

@@ -10,12 +10,7 @@ import pytest
 from benchmark_worlds import asked, keep, load, make_data
 
 from sslseg.core.config import TrainRequest
-from sslseg.core.events import (
-    CommandDone,
-    FinishReason,
-    PredictionReady,
-    RunFinished,
-)
+from sslseg.core.events import CommandDone, FinishReason, PredictionReady, RunFinished
 from sslseg.storage.schema import DATABASE
 
 __all__ = ["load"]  # a fixture

@@ -1,21 +1,10 @@
 """The runner that works in the calling thread."""
 
-from sslseg.core.commands import (
-    ShowCase,
-    Stop,
-    Suggest,
-    Train,
-)
+from sslseg.core.commands import ShowCase, Stop, Suggest, Train
 from sslseg.core.config import TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
-from sslseg.core.events import (
-    CommandDone,
-    FinishReason,
-    Progress,
-    RunFinished,
-    RunStarted,
-)
+from sslseg.core.events import CommandDone, FinishReason, Progress, RunFinished, RunStarted
 from sslseg.runner import InlineRunner, RunnerState
 from sslseg.runner.ledger import CLOSED
 from sslseg.runner.perform import OUT_OF_MEMORY, perform

@@ -2,13 +2,7 @@
 
 import pytest
 
-from sslseg.core.commands import (
-    Open,
-    ShowCase,
-    Stop,
-    Suggest,
-    Train,
-)
+from sslseg.core.commands import Open, ShowCase, Stop, Suggest, Train
 from sslseg.core.config import TrainRequest
 from sslseg.core.events import (
     CheckpointSaved,

@@ -10,15 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sslseg.core.commands import (
-    Export,
-    Open,
-    Predict,
-    ShowCase,
-    Stop,
-    Suggest,
-    Train,
-)
+from sslseg.core.commands import Export, Open, Predict, ShowCase, Stop, Suggest, Train
 from sslseg.core.config import TrainRequest
 from sslseg.core.events import CommandDone, FinishReason, RunFinished
 from sslseg.runner import ProcessRunner, RunnerState

@@ -456,14 +456,19 @@ def test_the_shown_case_is_predicted_first_and_the_rest_can_be_stopped(session):
     assert arrays.latest_prediction(session.store.path, "a") is None
 
 
-def test_a_case_that_takes_too_long_shows_slices_while_training_and_before_all_of_it(
-    session, monkeypatch
-):
-    paint(session.store, "a", [2, 5])
+@pytest.fixture
+def large(monkeypatch):
+    """Whole cases take for ever, slices no time; a preview is due at each step."""
     monkeypatch.setattr(Costs, "preview", lambda *_: 1e6)
     monkeypatch.setattr(Costs, "planes_seconds", lambda *_: 0.0)
     monkeypatch.setattr(loop, "_Pace", partial(loop._Pace, preview=0.0))
     monkeypatch.setattr(loop, "LONGEST_WAIT_SECONDS", 0.0)
+
+
+def test_a_case_that_takes_too_long_shows_slices_while_training_and_before_all_of_it(
+    session, large
+):
+    paint(session.store, "a", [2, 5])
     control = Control()
     control.show("c", (CORONAL, 11))
     events = run(session, request(steps=4), control)
@@ -482,13 +487,9 @@ def test_a_case_that_takes_too_long_shows_slices_while_training_and_before_all_o
 
 
 def test_a_case_that_was_removed_from_the_disk_shows_nothing_and_the_training_goes_on(
-    session, monkeypatch
+    session, large, monkeypatch
 ):
     paint(session.store, "a", [2, 5])
-    monkeypatch.setattr(Costs, "preview", lambda *_: 1e6)
-    monkeypatch.setattr(Costs, "planes_seconds", lambda *_: 0.0)
-    monkeypatch.setattr(loop, "_Pace", partial(loop._Pace, preview=0.0))
-    monkeypatch.setattr(loop, "LONGEST_WAIT_SECONDS", 0.0)
     asked = []
 
     def refuse(*_: object) -> None:
@@ -504,11 +505,9 @@ def test_a_case_that_was_removed_from_the_disk_shows_nothing_and_the_training_go
     assert events[-1].reason is FinishReason.COMPLETED
 
 
-def test_a_place_that_the_case_does_not_have_is_the_nearest_one(session, monkeypatch):
+def test_a_place_that_the_case_does_not_have_is_the_nearest_one(session, large):
     """The slice of the case before may still be told when the next one is on the screen."""
     paint(session.store, "a", [2, 5])
-    monkeypatch.setattr(Costs, "preview", lambda *_: 1e6)
-    monkeypatch.setattr(Costs, "planes_seconds", lambda *_: 0.0)
     run(session)
     control = Control()
     control.show("c", (CORONAL, 400))

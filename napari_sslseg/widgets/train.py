@@ -25,11 +25,7 @@ from napari_sslseg.widgets.method_choice import advice, method_combo, pretrainin
 from napari_sslseg.widgets.parameters import ParameterForm
 from napari_sslseg.widgets.style import Section, button, hint
 from sslseg.core.catalogue import DEFAULT_PRETRAINING, methods, pretraining_methods
-from sslseg.core.commands import (
-    Pretrain,
-    Stop,
-    Train,
-)
+from sslseg.core.commands import Pretrain, Stop, Train
 from sslseg.core.config import TrainRequest
 from sslseg.core.events import (
     CommandDone,

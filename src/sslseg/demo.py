@@ -11,13 +11,7 @@ from sslseg import pictures
 from sslseg.core.config import TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
-from sslseg.core.events import (
-    Event,
-    Exported,
-    RunFinished,
-    RunStarted,
-    Validated,
-)
+from sslseg.core.events import Event, Exported, RunFinished, RunStarted, Validated
 from sslseg.core.words import counted
 from sslseg.session import Session
 from sslseg.storage.arrays import latest_prediction, load_prediction

@@ -221,10 +221,11 @@ class Session:
         waiting, failed = list(cases), list[SslsegError]()
         while waiting:
             control.check()
-            name = control.shown if control.shown in waiting else waiting[0]
+            screen = control.screen
+            name = screen[0] if screen[0] in waiting else waiting[0]
             waiting.remove(name)
             try:
-                if name == (screen := control.screen)[0]:
+                if name == screen[0]:
                     predictor = trainer.predictor()
                     yield from first_look(
                         self.store, predictor, facts, screen, control, self._costs

@@ -15,9 +15,7 @@ from strokes import press
 
 from napari_sslseg.summaries import read_facts
 from sslseg.core.annotation import BACKGROUND, SliceState
-from sslseg.core.commands import (
-    Predict,
-)
+from sslseg.core.commands import Predict
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import (
     CommandBegun,

@@ -108,11 +108,12 @@ def test_a_slice_that_shows_no_whole_prediction_says_nothing_of_one(
     version = view.prediction.info.version
     let_glimpse(dock, tmp_path / "s.npz", glimpse(dock))
     store = dock.controller.store
-    for index, model in ((5, ""), (7, version)):
-        view.slices.go_to(Plane.AXIAL, index)
-        view.accept()
+    places = [(Plane.AXIAL, 5, ""), (Plane.AXIAL, 7, version), (Plane.CORONAL, 8, "")]
+    for plane, index, model in places:
+        view.slices.go_to(plane, index)
+        assert view.accept()
         view.flush()
-        key = SliceKey(case="anna", plane=Plane.AXIAL, index=index)
+        key = SliceKey(case="anna", plane=plane, index=index)
         assert store.history(key)[0].model == model
 
 

@@ -11,13 +11,7 @@ from strokes import drag
 
 from napari_sslseg import _samples
 from napari_sslseg.widgets.export import ExportDialog
-from sslseg.core.events import (
-    CommandDone,
-    Exported,
-    PredictionReady,
-    RunFinished,
-    RunStarted,
-)
+from sslseg.core.events import CommandDone, Exported, PredictionReady, RunFinished, RunStarted
 from sslseg.core.geometry import Plane, take_slice
 from sslseg.storage.store import ProjectStore
 

@@ -39,16 +39,5 @@ def test_one_that_is_gone_is_told_in_one_line(tmp_path):
         load_glimpse(tmp_path / "slices.npz")
 
 
-@pytest.mark.parametrize(
-    ("plane", "index", "holds", "cuts"),
-    [
-        (Plane.CORONAL, 6, False, False),
-        (Plane.CORONAL, 7, True, True),
-        (Plane.CORONAL, 8, True, True),
-        (Plane.CORONAL, 9, False, False),
-        (Plane.AXIAL, 7, False, True),
-    ],
-)
-def test_a_glimpse_knows_its_slices_and_those_across(plane, index, holds, cuts):
-    assert GLIMPSE.holds(plane, index) is holds
-    assert GLIMPSE.cuts(plane, index) is cuts
+def test_a_glimpse_knows_its_slices():
+    assert GLIMPSE.places == {(Plane.CORONAL, 7), (Plane.CORONAL, 8)}

@@ -9,13 +9,7 @@ from engine_worlds import paint, write_image
 
 from sslseg.core.config import DeviceChoice, TrainRequest
 from sslseg.core.control import Control
-from sslseg.core.events import (
-    EVENT,
-    CriticJudged,
-    PredictionReady,
-    StepReported,
-    Validated,
-)
+from sslseg.core.events import EVENT, CriticJudged, PredictionReady, StepReported, Validated
 from sslseg.session import Session
 
 

@@ -10,9 +10,7 @@ import pytest
 import torch
 from engine_worlds import CPU
 
-from sslseg.core.commands import (
-    Train,
-)
+from sslseg.core.commands import Train
 from sslseg.core.config import TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import Cancelled, SslsegError

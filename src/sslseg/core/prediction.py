@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from sslseg.core.control import Place
 from sslseg.core.geometry import Array, Plane
 
 
@@ -152,10 +153,7 @@ class Glimpse:
     first: int
     labels: npt.NDArray[np.uint8]
 
-    def holds(self, plane: Plane, index: int) -> bool:
-        """Tell whether a slice is one of these."""
-        return plane is self.plane and 0 <= index - self.first < len(self.labels)
-
-    def cuts(self, plane: Plane, index: int) -> bool:
-        """Tell whether a slice is one of these or lies across them."""
-        return plane is not self.plane or self.holds(plane, index)
+    @property
+    def places(self) -> set[Place]:
+        """Plane and number of each slice."""
+        return {(self.plane, self.first + number) for number in range(len(self.labels))}

@@ -6,11 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from sslseg.core.commands import (
-    Command,
-    ShowCase,
-    Stop,
-)
+from sslseg.core.commands import Command, ShowCase, Stop
 from sslseg.core.events import (
     CheckpointSaved,
     CommandBegun,
