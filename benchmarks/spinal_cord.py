@@ -204,7 +204,7 @@ def subjects_of(args: argparse.Namespace, data: Path) -> list[str]:
 
 def main() -> None:
     """Run what is missing and print the table."""
-    parser = options(__doc__, minutes=4.0, seeds=[0, 1, 2])
+    parser = options(__doc__, minutes=4.0, seeds=[0, 1, 2, 3, 4])
     parser.add_argument("--methods", nargs="+", default=[DEFAULT_METHOD, "supervised"])
     parser.add_argument("--subjects", nargs="+", help="leave out these alone")
     args = parser.parse_args()
