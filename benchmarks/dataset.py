@@ -52,11 +52,14 @@ class Dataset:
 
 def read(folder: Path) -> Dataset:
     """Find the volumes of a data set, their split and their classes."""
-    files = label_files(folder / "labels")
+    files, images = (label_files(folder / kind) for kind in ("labels", "images"))
     train, test = split(folder)
+    missing = [name for name in (*train, *test) if name not in files or name not in images]
+    if missing:
+        sys.exit(f"{missing[0]}: named by {folder.name}/split.json, without an image or its labels")
     known = folder.name == HIPPOCAMPUS
     classes = HIPPOCAMPUS_CLASSES if known else numbered(files[name] for name in [*train, *test])
-    return Dataset(folder, train, test, classes, label_files(folder / "images"), files)
+    return Dataset(folder, train, test, classes, images, files)
 
 
 def split(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -26,13 +26,19 @@ from dataset import Dataset
 from sslseg.core.catalogue import DEFAULT_METHOD
 from sslseg.core.config import TrainRequest
 from sslseg.core.volume import ClassLabel
-from sslseg.evaluation import evaluate
+from sslseg.evaluation import evaluate_case, summarise
 from sslseg.storage.images import read_volume
 
 FILE = "pixel_classifier.jsonl"
 TREES = 100
 FEATURES = {"without position": False, "with position": True}
 SIGMAS = {"sigma_min": 1, "sigma_max": 8}
+MARGIN = 32
+"""Four times the widest scale: slices beside a part that its features see."""
+
+PART, MOST = 4_000_000, 200_000
+"""Voxels whose features are computed at once, and that a forest learns from at most."""
+
 MINUTES = 4.0
 """Of the default method's training."""
 
@@ -43,20 +49,31 @@ HEAD = (
 Array = npt.NDArray[np.float32]
 
 
-def features(image: npt.NDArray[np.generic], position: bool, threads: int) -> Array:
-    """Return ``(X, Y, Z, F)`` float32 of a volume ``(X, Y, Z)``; positions are in [0, 1]."""
+def features(
+    image: npt.NDArray[np.generic], position: bool, threads: int
+) -> Iterator[tuple[slice, Array]]:
+    """Yield ``(x, Y, Z, F)`` float32 of part after part of a volume ``(X, Y, Z)``.
+
+    Positions are in [0, 1]. A volume in one piece would need gigabytes where it is large.
+    """
     from skimage.feature import multiscale_basic_features
 
     values = image.astype(np.float32)
     values = (values - values.mean()) / (values.std() + 1e-6)
     known = inspect.signature(multiscale_basic_features).parameters
     workers = "workers" if "workers" in known else "num_workers"  # before scikit-image 0.26
-    found = multiscale_basic_features(values, **SIGMAS, **{workers: threads})
-    if position:
-        axes = [np.linspace(0, 1, side, dtype=np.float32) for side in image.shape]
-        grids = np.meshgrid(*axes, indexing="ij")
-        found = np.concatenate([found, np.stack(grids, axis=-1)], axis=-1)
-    return np.asarray(found, np.float32)
+    axes = [np.linspace(0, 1, side, dtype=np.float32) for side in image.shape]
+    thick = max(1, PART // (image.shape[1] * image.shape[2]))
+    for start in range(0, image.shape[0], thick):
+        stop = min(start + thick, image.shape[0])
+        low = max(0, start - MARGIN)
+        near = values[low : stop + MARGIN]
+        found = multiscale_basic_features(near, **SIGMAS, **{workers: threads})
+        found = found[start - low : stop - low]
+        if position:
+            grids = np.meshgrid(axes[0][start:stop], *axes[1:], indexing="ij")
+            found = np.concatenate([found, np.stack(grids, axis=-1)], axis=-1)
+        yield slice(start, stop), np.asarray(found, np.float32)
 
 
 def labelled(
@@ -68,7 +85,18 @@ def labelled(
     for plane, slices in protocol.asked_slices(data.labels[name], labels):
         assert plane is not None
         np.moveaxis(chosen, plane.axis, 0)[slices] = True
-    return features(image, position, threads)[chosen], truth[chosen].astype(np.uint8)
+    parts = [found[chosen[part]] for part, found in features(image, position, threads)]
+    return np.concatenate(parts), truth[chosen].astype(np.uint8)
+
+
+def thinned(x: Array, y: npt.NDArray[np.uint8], seed: int) -> tuple[Array, npt.NDArray[np.uint8]]:
+    """Return at most `MOST` voxels, as many of each class as there are, up to its share."""
+    if len(y) <= MOST:
+        return x, y
+    rng, values = np.random.default_rng(seed), np.unique(y)
+    each = [rng.permutation(np.flatnonzero(y == value))[: MOST // len(values)] for value in values]
+    chosen = np.concatenate(each)
+    return x[chosen], y[chosen]
 
 
 def run(data: Dataset, args: argparse.Namespace, seed: int, position: bool) -> Json:
@@ -80,25 +108,30 @@ def run(data: Dataset, args: argparse.Namespace, seed: int, position: bool) -> J
     how = (args.labels, position, args.threads)
     x, y = zip(*(labelled(data, name, *how) for name in drawn), strict=True)
     forest = RandomForestClassifier(args.trees, random_state=seed, n_jobs=args.threads)
-    forest.fit(np.concatenate(x), np.concatenate(y))
+    forest.fit(*thinned(np.concatenate(x), np.concatenate(y), seed))
     learnt = time.monotonic()
-    predictions, truths, spacings = {}, {}, {}
+    classes = [ClassLabel(value=i, name=name, color="") for i, name in enumerate(data.classes, 1)]
+    measured, seconds = {}, 0.0
     for name in data.test:
         volume, truth = (read_volume(files[name]) for files in (data.images, data.labels))
-        values = features(volume.data, position, args.threads)
-        said = forest.predict(values.reshape(-1, values.shape[-1]))
-        predictions[name] = said.reshape(volume.data.shape)
-        truths[name], spacings[name] = truth.data.astype(np.uint8), volume.geometry.spacing
-    seconds = time.monotonic() - learnt
-    classes = [ClassLabel(value=i, name=name, color="") for i, name in enumerate(data.classes, 1)]
-    means = evaluate(predictions, truths, spacings, classes)["mean"]
+        began = time.monotonic()
+        said = np.concatenate(
+            [
+                forest.predict(values.reshape(-1, values.shape[-1])).reshape(values.shape[:3])
+                for _, values in features(volume.data, position, args.threads)
+            ]
+        )
+        seconds += time.monotonic() - began
+        right = truth.data.astype(np.uint8)
+        measured[name] = evaluate_case(said, right, volume.geometry.spacing, classes)
+    means = summarise(measured, classes)["mean"]
     return {
         "dice": means["all"]["dice"],
         "hd95_mm": means["all"]["hd95_mm"],
         "per_class": means,
         "voxels": int(sum(map(len, y))),
         "learn_seconds": round(learnt - began, 1),
-        "seconds_per_volume": round(seconds / len(truths), 2),
+        "seconds_per_volume": round(seconds / len(measured), 2),
     }
 
 

@@ -164,7 +164,8 @@ class CaseView:
         if not sides:
             return None
         stack = np.moveaxis(self.layers.image, plane.axis, 0)
-        return partial(extend, stack, {side: known[side] for side in sides}, index)
+        unsure = {side for side in sides if self.state_of(plane, side) is SliceState.PARTIAL}
+        return partial(extend, stack, {side: known[side] for side in sides}, index, unsure)
 
     def fill(self, plane: Plane, index: int, said: Labels) -> int:
         """Write labels ``(H, W)`` to where a slice is unpainted, as one undo step.

@@ -40,16 +40,14 @@ from sslseg.core.geometry import Plane
 from sslseg.core.prediction import Prediction
 from sslseg.core.suggestion import Suggestion
 from sslseg.runner import ProcessRunner, Runner, RunnerStatus
+from sslseg.storage.done import done_cases, mark_done
 from sslseg.storage.store import ProjectStore
 
 if TYPE_CHECKING:
     import napari.viewer
 
-DONE = "done_cases"
-"""Project setting: names of the cases that the user has checked."""
-
-SUGGESTIONS = 12
-"""How many slices are asked for at a time."""
+SUGGESTIONS = 48
+"""How many slices are asked for at a time: new ones come only once a training is over."""
 
 
 class Controller:
@@ -229,8 +227,10 @@ class Controller:
         """Mark a case as checked, or take it back."""
         store = self._open_store()
         names = {*self.worklist.done(), name} if done else {*self.worklist.done()} - {name}
-        store.set_setting(DONE, sorted(names))
+        mark_done(store, names)
         self.worklist.mark_done(names)
+        if done:
+            self.queue.drop_case(name)
 
     def set_domain(self, names: Sequence[str], domain: str) -> None:
         """Say which scanner, site or sequence cases come from."""
@@ -364,9 +364,8 @@ class Controller:
 
     def _begin_worklist(self) -> None:
         store = self._open_store()
-        done = store.setting(DONE)
         self.worklist.reset({case.name: case.domain for case in store.cases()}, store.slices())
-        self.worklist.mark_done(done if isinstance(done, list) else ())
+        self.worklist.mark_done(done_cases(store))
 
     def _write_strokes(self) -> None:
         if not self.view.flush():

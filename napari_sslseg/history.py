@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import time
 from pathlib import Path
+from typing import Any
 
 from sslseg.core.words import counted
 
@@ -17,15 +18,30 @@ def last_training(project: Path) -> str:
 
     Only what stands beside the weights is read.
     """
+    run, facts = _newest(project)
+    if run is None:
+        return ""
+    told = (facts["method"], _when(run.name), counted(facts["step"], "step"))
+    return "last training: " + ", ".join(word for word in told if word)
+
+
+def last_plan(project: Path) -> tuple[str, ...]:
+    """Return how the newest model was trained, and its last Dice on held-out slices, in words."""
+    from sslseg.storage.runs import measured
+
+    run, facts = _newest(project)
+    if run is None:
+        return ()
+    dice = measured(run)
+    return (*facts.get("plan", {}).get("words", ()), *((f"{dice.words}.",) if dice else ()))
+
+
+def _newest(project: Path) -> tuple[Path | None, dict[str, Any]]:
     from sslseg.storage.checkpoints import latest_facts  # here: the dock opens without it
     from sslseg.storage.runs import serving
 
-    for run in serving(project):
-        facts = latest_facts(run)
-        if facts is not None:
-            told = (facts["method"], _when(run.name), counted(facts["step"], "step"))
-            return "last training: " + ", ".join(word for word in told if word)
-    return ""
+    found = ((run, latest_facts(run)) for run in serving(project))
+    return next(((run, facts) for run, facts in found if facts is not None), (None, {}))
 
 
 def _when(run: str) -> str:

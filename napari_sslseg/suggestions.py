@@ -39,6 +39,12 @@ class SuggestionQueue:
             self._visited = key_of(kept[position - 1]) if kept and position > 0 else None
         self.changed.emit()
 
+    def drop_case(self, name: str) -> None:
+        """Take all slices of a case out."""
+        for item in self.items:
+            if item.case == name:
+                self.drop(key_of(item))
+
     def visit(self, suggestion: Suggestion) -> None:
         """Remember which one is on the screen; `advance` goes on from there."""
         self._visited = key_of(suggestion)

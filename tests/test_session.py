@@ -47,7 +47,7 @@ from sslseg.training.costs import Costs
 from sslseg.training.lineage import TAUGHT
 from sslseg.training.model import honest, load_facts_and_tensors
 from sslseg.training.prediction import predict_case
-from sslseg.training.round import COMPARED
+from sslseg.training.round import COMPARED, TO_COMPARE
 
 NAMES = ("a", "b", "c", "d")
 TINY = {"width": 2, "batch": 2}
@@ -767,6 +767,14 @@ def test_a_baseline_is_trained_alike_and_never_predicts(session):
     assert (asked["seed"], asked["settings"]) == (3, TINY)
     assert found.measured.slices == found.baseline.slices == 1
     assert found.fair
+    last = [event for event in events if isinstance(event, Validated)]
+    assert [found.measured, found.baseline] == [
+        [event for event in last if event.run == started.run][-1] for started in (main, beside)
+    ]
+    assert (found.measured.step, found.baseline.step) == (main.steps, beside.steps)
+    for started in (main, beside):
+        assert latest_facts(session.store.path / "runs" / started.run)["saw_held_out"] is False
+        assert any(words.endswith(TO_COMPARE) for words in started.plan)
     # The newest run is the baseline's; the model that predicts is the method's, also after
     # the project was opened anew.
     assert runs(session.store.path)[0].name == beside.run
@@ -808,7 +816,7 @@ def test_both_learn_from_the_labels_of_the_beginning(session, monkeypatch):
     assert found.measured.slices == found.baseline.slices == 1
     assert found.measured.dice.keys() == found.baseline.dice.keys() == {"one", "two"}
     assert found.fair
-    assert {each.slices for each in taught} == {9, 10}, "before the held-out one joins, and after"
+    assert {each.slices for each in taught} == {9}, "the one held out teaches neither"
     plans = [event.plan for event in of(RunStarted, events)]
     assert [COMPARED in plan for plan in plans] == [True, False]
 
@@ -843,6 +851,41 @@ def test_a_baseline_that_starts_later_says_so(session):
     _, found = compared(session)
     assert not found.fair
     assert "Unequal" in found.words
+
+
+def test_a_baseline_with_fewer_trainings_behind_it_says_so(session):
+    """The method has gone through three, the baseline through two."""
+    paint(session.store, "a", (2, 5, 9, 11))
+    _, found = compared(session)
+    assert found.fair
+    run(session)
+    _, found = compared(session)
+    assert not found.fair
+
+
+def test_a_run_goes_on_from_the_end_or_says_from_where(session):
+    paint(session.store, "a", (2, 5, 9, 11))
+    run(session, request(5))
+    (first,) = runs(session.store.path)
+    (start,) = of(RunStarted, run(session, request(5)))
+    halfway = "at step 3 before the slices held out taught it too."
+    assert f"Goes on from run {first.name}, as it was {halfway}" in start.plan
+    events, _ = compared(session, steps=5)
+    before = of(RunStarted, events)[0].run
+    (start,) = of(RunStarted, run(session, request(5)))
+    assert f"Goes on from run {before}." in start.plan, "none joined while models were compared"
+
+
+def test_a_dice_of_partly_labelled_slices_says_so(session):
+    """Where nothing is painted nobody said anything: a model that paints too much is not found."""
+    store = session.store
+    paint(store, "a", [1, 3, 5, 7])
+    (held,) = [record for record in store.slices() if record.validation]
+    drawn = {held.key.index: (store.labels_at(held.revision).copy(), SliceState.PARTIAL)}
+    store.save_slices(held.key.case, held.key.plane, drawn)
+    found = of(Validated, run(session))[-1]
+    assert found.partial == 1
+    assert found.words.endswith("1 partly labelled)")
 
 
 def test_a_stopped_training_has_no_baseline(session):

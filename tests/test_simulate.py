@@ -26,7 +26,7 @@ from sslseg.core.seeds import derived
 from sslseg.evaluation import dice
 from sslseg.session import Session
 from sslseg.simulate.arms import Round, arms_of
-from sslseg.simulate.play import _area, progress_alone, simulate
+from sslseg.simulate.play import TASK, _area, progress_alone, simulate
 from sslseg.simulate.world import World
 from sslseg.storage.arrays import latest_prediction, load_array
 from sslseg.storage.lease import LEASE, LeaseHolder
@@ -337,9 +337,55 @@ def test_the_window_hears_of_progress_and_curves_alone(world):
         "Checking labels",
         "Simulating, in %",
     }
+    percents = [event.done for event in events if getattr(event, "task", "") == TASK]
+    assert percents == sorted(percents)
+    assert len(percents) > len(set(percents)), "what else is done repeats the percent"
     assert events[-1].done == events[-1].total
     curves = reports(events)[-1].curves
     assert [curve.slices for curve in curves] == [(2, 4)]
+
+
+def until_refused(work):
+    """Return what was told, and the error in which it ended."""
+    events = []
+    try:
+        events.extend(work)
+    except SslsegError as error:
+        return events, error
+    return events, None
+
+
+def test_an_arm_that_cannot_be_played_does_not_keep_the_others_from_it(world):
+    """`advent` needs two domains, which no project of a simulation has here."""
+    project, labels = world
+    asked = request(labels, 1, methods=("advent", "supervised"))
+    events, problem = until_refused(simulate(project, asked, Control()))
+    assert "domain" in str(problem)
+    told = reports(events)
+    assert [curve.method for curve in told[-1].curves] == ["supervised"]
+    assert any(event.words.startswith("advent, auto, seed 0: left out. Got") for event in told)
+
+
+def test_cases_without_labels_are_told(world):
+    (world[1] / "case_1.nii.gz").unlink()
+    events, _ = play(world, 1)
+    assert reports(events)[0].words.startswith("2 of 3 cases have labels and take part. Done")
+
+
+def test_nothing_is_predicted_for_a_round_that_never_comes(tmp_path):
+    images, labels = write_ellipsoids(tmp_path, 3)
+    project = tmp_path / "project"
+    with Session.create(project, ["posterior", "anterior"]) as session:
+        list(session.add(images, Control()))
+    train = TrainRequest(minutes=0.02, device=DeviceChoice.CPU)
+    more = {"train": train, "last_minutes": 0.03, "holdout": 1}
+    events, _ = play((project, labels), 2, **more)
+    at = [place for place, event in enumerate(events) if isinstance(event, RunStarted)]
+    predicted = [
+        sum(isinstance(event, PredictionReady) for event in part)
+        for part in (events[at[0] : at[1]], events[at[1] :])
+    ]
+    assert predicted == [2, 0]
 
 
 def test_a_curve_that_does_not_grow_is_as_high_as_its_mean():

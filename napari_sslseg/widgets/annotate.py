@@ -42,8 +42,8 @@ ACCEPT_TIP = (
 EXTEND_TIP = (
     "Carry your labels from the nearest labelled slices of this plane onto this one,\n"
     f"up to {REACH} slices far, following what the images show. Needs no model.\n"
-    "What you painted yourself stays as it is. Correct it, then mark the slice complete.\n"
-    "Ctrl+Z takes it back."
+    "What you painted yourself stays as it is. Correct it, then mark the slice complete:\n"
+    "a training learns from it as from what you paint. Ctrl+Z takes it back."
 )
 
 

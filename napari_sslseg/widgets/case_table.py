@@ -35,7 +35,14 @@ FEWEST, MOST, ROW_HEIGHT = 3, 8, 23
 LOW = 900
 """Height of a dock in which only the fewest rows have room beside the rest."""
 
-CASE, UNCERTAINTY, DOMAIN = (COLUMNS.index(title) for title in ("Case", "Uncertainty", "Domain"))
+CASE, UNCERTAINTY, DICE, DOMAIN = (
+    COLUMNS.index(title) for title in ("Case", "Uncertainty", "Dice", "Domain")
+)
+WAITING = "..."
+WAITING_TIP = (
+    "Slices of this case are held out. It gets a Dice when it is on the screen in the first half of\n"
+    "a training: later its slices teach."
+)
 CASE_LEAST, BAR_WIDTH, DOMAIN_LEAST, DOMAIN_MOST = 72, 54, 48, 120
 """Widths of columns in pixels."""
 
@@ -200,7 +207,7 @@ class CaseTable(QTableWidget):
     def _fill(self, row: int, summary: CaseSummary) -> None:
         dice = "" if summary.dice is None else f"{summary.dice:.2f}"
         if summary.validation and summary.dice is None:
-            dice = "..."
+            dice = WAITING
         items = [QTableWidgetItem(text) for text in _texts(summary, dice)]
         for column, item in enumerate(items):
             if column:
@@ -210,6 +217,8 @@ class CaseTable(QTableWidget):
         name.setToolTip(summary.name)
         domain.setToolTip(summary.domain)
         state.setForeground(QColor(COLORS[summary.state]))
+        if dice == WAITING:
+            self.item(row, DICE).setToolTip(WAITING_TIP)
         bar.setData(Qt.ItemDataRole.UserRole, summary.uncertainty)
         if summary.uncertainty is not None:
             bar.setToolTip(f"mean uncertainty {summary.uncertainty:.3f}")

@@ -27,7 +27,8 @@ TIP = (
     "stroke agreed with the labels that it has now (1 is perfect), in the order of labelling.\n"
     "No label of the slice had taught it, so rising points are honest progress; but hard slices\n"
     "are suggested first, and a prediction accepted as it was counts as right.\n"
-    "Hollow: partly labelled, painted voxels only. A click shows the slice."
+    "Hollow: partly labelled, painted voxels only. A slice first painted on a preview has no\n"
+    "point. A click shows the slice."
 )
 
 

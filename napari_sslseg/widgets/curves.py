@@ -27,6 +27,10 @@ HELD_OUT = (
     "the figure is of the model before they joined. It is measured on the grid that the network\n"
     "sees, before small islands are erased: masks may come out a little different."
 )
+IN_PART = (
+    "Partly labelled: such a slice is measured only where you painted. Without painted background\n"
+    "a model that paints too much is not found out: mark slices complete (C)."
+)
 IN_KNOWN = (
     "Known volumes: other slices of the same volumes teach. Volumes that the model never saw may\n"
     "come out worse."
@@ -42,7 +46,8 @@ UNMEASURED = (
 )
 COMPARED = (
     "Both models learnt for the same time with the same settings; the baseline from your labels\n"
-    "alone. A gain smaller than twice its ± is no proof. Predictions come from the method."
+    "alone. The slices held out stayed so to the end, where both were measured. A gain smaller\n"
+    "than twice its ± is no proof. Predictions come from the method."
 )
 KEPT = 600
 """Points of a curve; a longer run is thinned by half."""
@@ -208,6 +213,7 @@ class CurvesWidget(QWidget):
                 for name, value in event.dice.items()
             )
             notes = [OF_SOURCE] * event.source + [IN_KNOWN] * event.known
+            notes += [IN_PART] * bool(event.partial)
             tip = "\n".join((HELD_OUT, *notes, PLUS_MINUS, *scores))
         self._dice_label.setText(small(words, DICE))
         self._dice_label.setToolTip(tip)

@@ -64,7 +64,7 @@ class SimulateDialog(QDialog):
         self.strategies = _ticks(
             ((name, each.summary) for name, each in STRATEGIES.items()), (AUTO, "equal")
         )
-        self.methods = _ticks(((each.name, each.summary) for each in methods()), (DEFAULT_METHOD,))
+        self.methods = _ticks(((each.name, each.advice) for each in methods()), (DEFAULT_METHOD,))
         self._arrange()
         self.accepted.connect(self._decide)
 

@@ -17,6 +17,9 @@ from napari_sslseg.widgets.style import button
 from sslseg.core.suggestion import Suggestion
 from sslseg.runner import RunnerState
 
+PAGE = 12
+"""Suggestions in sight at once."""
+
 NO_VOLUMES = "Suggestions appear once the project holds volumes."
 STARTING = "The engine is starting; suggestions follow in a few seconds."
 ENDED = "The engine ended before it could suggest anything; Train starts it again."
@@ -112,7 +115,7 @@ class SuggestionsWidget(QWidget):
             self._controller.go_to(self._shown[row])
 
     def _refresh(self) -> None:
-        items = self._controller.queue.items
+        items = self._page()
         if items != self._shown or not items:
             self._shown = items
             self.list.set_value(items, self._why_empty())
@@ -120,6 +123,12 @@ class SuggestionsWidget(QWidget):
                 self._pictures.ask(self._controller.store, items)
         self.next_button.setEnabled(bool(items))
         self._mark()
+
+    def _page(self) -> tuple[Suggestion, ...]:
+        """Return the suggestions in sight: the first ones, or those up to the last visited."""
+        queue = self._controller.queue
+        first = max(0, queue.position() + 1 - PAGE)
+        return queue.items[first : first + PAGE]
 
     def _explain(self) -> None:
         """Say why the list is empty, as far as that changed."""
@@ -136,7 +145,7 @@ class SuggestionsWidget(QWidget):
         return ENDED if failed else NOTHING
 
     def _mark(self) -> None:
-        position = self._controller.queue.position()
+        position = min(self._controller.queue.position(), PAGE - 1)
         self.list.setCurrentRow(position)
         if position >= 0:
             self.list.scrollToItem(self.list.item(position))

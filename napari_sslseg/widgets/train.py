@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sslseg.controller import Controller
-from napari_sslseg.history import last_training
+from napari_sslseg.history import last_plan, last_training
 from napari_sslseg.widgets.activity import activity_bar
 from napari_sslseg.widgets.corrections import CorrectionsWidget
 from napari_sslseg.widgets.curves import CurvesWidget
@@ -204,7 +204,7 @@ class TrainWidget(QWidget):
         if path != self._project:
             self._project = path
             self.curves.setVisible(False)  # they are of the project before
-            self.plan.setText(NO_PLAN)
+            self.plan.setText("\n".join(last_plan(path) if path else ()) or NO_PLAN)
             self.shut()  # nobody tells any more how a run of that project ends
             self._idle((last_training(path) if path else "") or NEVER)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 from sslseg.core.errors import SslsegError
 from sslseg.core.volume import ClassLabel
@@ -130,10 +131,10 @@ def surface_distances(
     """
     box = ndimage.find_objects((first | second).astype(np.uint8))[0]
     edges = [mask & ~ndimage.binary_erosion(mask) for mask in (first[box], second[box])]
-    to_first, to_second = (
-        ndimage.distance_transform_edt(~edge, sampling=spacing) for edge in edges
-    )
-    return to_second[edges[0]], to_first[edges[1]]
+    # Trees of points, since one far speck would make distance maps as large as the volume.
+    points = [np.argwhere(edge) * np.asarray(spacing) for edge in edges]
+    there, back = (KDTree(points[other]).query(points[own])[0] for own, other in ((0, 1), (1, 0)))
+    return there, back
 
 
 def _mean(rows: Sequence[Measures]) -> Measures:

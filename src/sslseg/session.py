@@ -5,7 +5,7 @@ Synchronous and in process. Long work is a generator of events that a `Control` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +26,7 @@ from sslseg.export.formats import export
 from sslseg.methods import find
 from sslseg.scoring import Scoring
 from sslseg.storage import arrays
+from sslseg.storage.done import done_cases
 from sslseg.storage.images import describe, read_labels
 from sslseg.storage.naming import domain_name
 from sslseg.storage.remedy import lasting
@@ -187,7 +188,7 @@ class Session:
                 only=current.measured,
             )
             theirs, _ = yield from watched(loop.train(other.job(), control))
-            fair = (current.before is None) == (other.before is None)
+            fair = current.trainings == other.trainings
             yield Compared(method=current.method, measured=measured, baseline=theirs, fair=fair)
 
     def pretrain(self, request: TrainRequest, control: Control) -> Iterator[Event]:
@@ -272,7 +273,7 @@ class Session:
     def suggest(
         self, count: int = 10, strategy: str = "auto", seed: int = 0
     ) -> tuple[Suggestion, ...]:
-        """Return the slices worth labelling next, best first.
+        """Return the slices worth labelling next, best first; none of cases marked as done.
 
         Without any prediction: diverse cases and spread slices, as every second one is for a while
         where a class was never drawn. `seed` matters to the strategies that draw at random.
@@ -287,6 +288,7 @@ class Session:
         learnt = read_embeddings(folder, [record.name for record in cases])
         newest = model.load_facts(self.store.path)
         # a training that does not measure learns from held-out slices as from others
+        done = done_cases(self.store)
         measured = newest is None or bool(newest.request.settings.get("validation", True))
         views = [
             self._view(
@@ -294,6 +296,7 @@ class Session:
                 records,
                 learnt.get(record.name) or record.features,
                 measured=measured,
+                done=done,
             )
             for record in cases
         ]
@@ -319,6 +322,7 @@ class Session:
         features: Sequence[float],
         *,
         measured: bool,
+        done: Collection[str],
     ) -> CaseView:
         folder = arrays.latest_prediction(self.store.path, record.name)
         return CaseView(
@@ -329,6 +333,7 @@ class Session:
             features=np.array(features) if features else None,
             critic=arrays.load_info(folder).critic if folder else CriticHealth(),
             held_out=measured and held_out_case(slices, record.name),
+            done=record.name in done,
         )
 
     def catch_up(self, strategy: str, control: Control) -> Iterator[Event]:

@@ -306,11 +306,11 @@ class FakeRunner:
                 plane=list(Plane)[i % 3],
                 slice=3 + i,
                 score=1.0 / (1 + i),
-                reason="teacher and student disagree about capsule; 14 mm from the nearest "
+                reason="two versions of the model disagree about capsule; 14 mm from the nearest "
                 "labelled slice",
                 box=BOX,
             )
-            for i in range(count)
+            for i in range(min(count, 12))  # its volumes have no more slices
         ]
         return SuggestionsReady(suggestions=tuple(found))
 

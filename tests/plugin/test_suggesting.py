@@ -13,7 +13,7 @@ from napari_sslseg import pictures
 from napari_sslseg.background import Background
 from napari_sslseg.pictures import Pictures
 from napari_sslseg.suggestions import key_of
-from napari_sslseg.widgets.suggestions import ENDED, LOOKING, NOTHING, STARTING
+from napari_sslseg.widgets.suggestions import ENDED, LOOKING, NOTHING, PAGE, STARTING
 from sslseg.core.commands import Suggest
 from sslseg.core.geometry import Plane, take_slice
 from sslseg.core.suggestion import Suggestion
@@ -199,3 +199,33 @@ def test_an_empty_list_says_what_the_engine_does(labelling, qtbot, monkeypatch):
     assert words(RunnerState.RUNNING, True) == LOOKING
     assert words(RunnerState.FAILED, False) == ENDED
     assert words(RunnerState.READY, False) == NOTHING
+
+
+def test_one_page_is_in_sight_and_it_follows_the_one_that_is_visited(labelling, qtbot):
+    """More are asked for than are seen: while a training runs nobody answers for new ones."""
+    controller, shown = labelling.controller, labelling.suggestions.list
+    qtbot.waitUntil(lambda: bool(controller.queue.items), timeout=3000)
+    qtbot.waitUntil(lambda: not controller.awaits("suggest"), timeout=3000)
+    some = controller.queue.items[0]
+    many = tuple(some.model_copy(update={"slice": place}) for place in range(2 * PAGE))
+    controller.queue.set(many)
+    assert shown.count() == PAGE
+    for _ in range(PAGE + 2):
+        controller.next_suggestion()
+    assert controller.view.slices.index == PAGE + 1
+    assert shown.count() == PAGE
+    assert f" {PAGE + 1}\n" in shown.currentItem().text()
+    wanted = many[3]
+    labelling.suggestions.list.itemClicked.emit(shown.item(1))
+    assert controller.view.slices.index == wanted.slice
+    assert f" {wanted.slice}\n" in shown.currentItem().text()
+
+
+def test_a_case_that_is_done_leaves_the_list(labelling, qtbot):
+    controller = labelling.controller
+    qtbot.waitUntil(lambda: bool(controller.queue.items), timeout=3000)
+    name = controller.view.case.name
+    assert any(item.case == name for item in controller.queue.items)
+    press(qtbot, labelling, "case_done")
+    assert controller.queue.items
+    assert not any(item.case == name for item in controller.queue.items)

@@ -127,3 +127,41 @@ def test_what_a_slice_no_longer_shows_or_what_is_held_out_teaches_nothing(tmp_pa
         for index in range(5):
             annotate(store, "c2", index, value=2 if index == 4 else 1)
         assert held_out(store) == {("c1", 3)}, "the eleventh would be the only one to teach it"
+
+
+def undo(store: ProjectStore, case: str, index: int) -> None:
+    empty = np.zeros((4, 5), np.uint8)
+    store.save_slices(case, Plane.AXIAL, {index: (empty, SliceState.NONE)})
+
+
+def test_undone_strokes_bring_no_turn_nearer(tmp_path: Path) -> None:
+    record = describe(write_nifti(tmp_path / "c1.nii"))
+    with ProjectStore.create(tmp_path / "project", ["a"]) as store:
+        for number in range(1, 8):
+            store.add_case(record.model_copy(update={"name": f"c{number}"}))
+        for index in range(3):  # the brush is tried
+            annotate(store, "c1", index)
+            undo(store, "c1", index)
+        for index in (3, 4, 0):
+            annotate(store, "c1", index)
+        assert held_out(store) == set(), "three slices say something"
+        annotate(store, "c1", 5)
+        assert held_out(store) == {("c1", 5)}
+        undo(store, "c1", 5)
+        annotate(store, "c1", 1)
+        assert held_out(store) == {("c1", 5)}, "decided when it was first seen"
+        annotate(store, "c1", 2)
+        annotate(store, "c2", 0)
+        assert held_out(store) == {("c1", 5), ("c2", 0)}, "another takes the turn of the undone"
+
+
+def test_cases_that_were_only_touched_bring_no_validation_case(tmp_path: Path) -> None:
+    record = describe(write_nifti(tmp_path / "c1.nii"))
+    with ProjectStore.create(tmp_path / "project", ["a"]) as store:
+        for number in range(1, 8):
+            store.add_case(record.model_copy(update={"name": f"c{number}"}))
+        for number in range(1, 6):
+            annotate(store, f"c{number}", 0)
+            undo(store, f"c{number}", 0)
+        annotate(store, "c6", 0)
+        assert held_out(store) == set()

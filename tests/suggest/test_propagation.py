@@ -67,6 +67,17 @@ def test_an_empty_slice_says_that_the_object_has_ended():
     assert not extend(still, {0: disc, 8: none}, 5).any()
 
 
+def test_what_is_unpainted_on_a_partial_slice_outvotes_nothing():
+    still, dot = np.zeros((9, 20, 20)), np.zeros((20, 20), np.uint8)
+    disc = dot.copy()
+    disc[5:10, 5:10], dot[0, 0] = 3, 3
+    found = extend(still, {0: disc, 8: dot}, 7, partial={8})
+    np.testing.assert_array_equal(found, np.maximum(disc, dot))
+    halfway = extend(still, {0: disc, 8: dot}, 4, partial={0, 8})
+    np.testing.assert_array_equal(halfway, np.maximum(disc, dot))
+    assert not extend(still, {0: disc, 8: dot}, 7, partial={0, 8})[5:10, 5:10].any()
+
+
 def test_only_the_nearest_of_each_side_within_reach():
     labels = np.zeros((4, 4), np.uint8)
     known = dict.fromkeys((1, 4, 10, 11, 30), labels)

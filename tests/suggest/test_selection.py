@@ -140,7 +140,7 @@ def test_class_stratified_takes_turns():
     assert [s.reason.split(";")[0] for s in found] == [
         "the turn of posterior: the model is unsure about it",
         "the turn of anterior: the model is unsure about it",
-        "the model is unsure about the background",
+        "the model is unsure about where a structure may be",
     ]
 
 
@@ -400,3 +400,20 @@ def test_any_slice_is_as_likely_but_for_the_factor_of_its_plane(make_case):
     wanted = 40 / 65
     error = 4 * np.sqrt(wanted * (1 - wanted) / 1500)
     assert drawn(cases, "random", Plane.SAGITTAL) == pytest.approx(wanted, abs=error)
+
+
+@pytest.mark.parametrize("strategy", ["auto", "random-foreground", "equal", "cold-start"])
+def test_nothing_is_suggested_of_a_case_that_is_done(make_case, strategy):
+    cases = [replace(make_case("done"), done=True), make_case("open", seed=1)]
+    cases.append(replace(make_case("bare", scored=False), done=True))
+    found = rank(cases, 12, strategy, classes=NAMES)
+    assert {each.case for each in found} == {"open"}
+    assert len(found) == 12
+    assert rank([replace(case, done=True) for case in cases], 12, strategy, classes=NAMES) == []
+
+
+def test_a_long_list_begins_as_a_short_one(make_case):
+    """Places along the structure are spread within each page, which is what people see at once."""
+    cases = [make_case(str(number), seed=number) for number in range(4)]
+    short, long = (rank(cases, count, classes=NAMES) for count in (12, 48))
+    assert [(s.case, s.slice) for s in long[:12]] == [(s.case, s.slice) for s in short]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from sslseg.core.config import MethodInfo
 from sslseg.core.message import JSON, Message
 from sslseg.core.prediction import CriticHealth
-from sslseg.core.spread import KNOWN, NOT_OF_TARGET, SOURCE, UNFAIR, jackknife, with_error
+from sslseg.core.spread import KNOWN, NOT_OF_TARGET, PARTIAL, SOURCE, UNFAIR, jackknife, with_error
 from sslseg.core.suggestion import Suggestion
 from sslseg.core.words import counted
 
@@ -91,9 +91,10 @@ class Validated(Message):
 
     `without` holds the mean Dice with each case (or slice) left out in turn, from which the
     standard error follows; empty where nobody measured it. With `slices` 0 there are held-out
-    slices, but predicting even one would take too much of the run. `known` tells that other slices
-    of the same volumes teach, so that volumes never seen may come out worse; `source` that a target
-    domain is adapted to, of which none of these slices is.
+    slices, but predicting even one would take too much of the run. `partial` of the slices are
+    measured where somebody painted and nowhere else. `known` tells that other slices of the same
+    volumes teach, so that volumes never seen may come out worse; `source` that a target domain is
+    adapted to, of which none of these slices is.
     """
 
     kind: Literal["validated"] = "validated"
@@ -103,6 +104,7 @@ class Validated(Message):
     mean: float | None
     slices: int
     without: tuple[float | None, ...] = ()
+    partial: int = 0
     known: bool = False
     source: bool = False
 
@@ -116,15 +118,16 @@ class Validated(Message):
         """The mean with its uncertainty, the number of slices, and if volumes are known."""
         if self.slices == 0:
             return "Dice not measured: predicting a held-out slice takes too much of this run"
-        notes = [SOURCE] * self.source + [KNOWN] * self.known
+        partial = [PARTIAL.format(count=self.partial)] if self.partial else []
+        notes = [SOURCE] * self.source + [KNOWN] * self.known + partial
         return with_error(self.mean, self.error, self.slices, ", ".join(notes))
 
 
 class Compared(Message):
     """A method and the supervised baseline, measured on the same held-out slices.
 
-    Either is None where its run ended before it was measured. `fair` is False where only one of
-    them could go on from an earlier round.
+    Either is None where its run ended before it was measured. `fair` is False where the weights of
+    one went through more trainings.
     """
 
     kind: Literal["compared"] = "compared"

@@ -17,6 +17,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 Array = npt.NDArray[Any]
 Matrix = tuple[tuple[float, float, float, float], ...]
 
+SAME_PLACE = 0.05
+"""Of a voxel: what rounded headers may move a grid by."""
+
 STRIP_VOXELS, STRIP_RATIO = 8, 4
 """A slice with fewer voxels on one side, and so many times more on the other, is a strip."""
 
@@ -119,10 +122,14 @@ class Geometry(BaseModel):
         """Return the largest voxel size divided by the smallest."""
         return max(self.spacing) / min(self.spacing)
 
-    def same_grid(self, other: Geometry, tolerance_mm: float = 1e-2) -> bool:
-        """Tell whether the corner voxels of both grids lie within `tolerance_mm`."""
+    def same_grid(self, other: Geometry) -> bool:
+        """Tell whether both have as many voxels and corners within a twentieth of the smallest.
+
+        Programs round what a header says.
+        """
         if self.shape != other.shape:
             return False
+        tolerance_mm = SAME_PLACE * min(self.spacing)
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape])).reshape(3, -1)
         points = np.vstack([corners, np.ones(corners.shape[1])])
         return bool(np.abs((self.matrix - other.matrix) @ points).max() <= tolerance_mm)
@@ -153,16 +160,18 @@ def first_plane(geometries: Sequence[Geometry]) -> Plane:
     """Return the plane to begin with where nobody chose one; axial without any volume.
 
     One whose slices are no strips and whose voxels are least stretched in the median; among equals
-    the one with most slices, which are the smallest: quick to draw, and a network of slices sees
-    all of one at once. Stretch is rounded, since voxel sizes of one sequence differ in the second
-    digit.
+    rather none of the sagittal ones, which show one side of a body alone, so that left and right
+    are not told apart; then the one with most slices, which are the smallest: quick to draw, and a
+    network of slices sees all of one at once. Stretch is rounded, since voxel sizes of one sequence
+    differ in the second digit.
     """
 
-    def worth(plane: Plane) -> tuple[bool, float, float]:
+    def worth(plane: Plane) -> tuple[bool, float, bool, float]:
         strips = np.mean([is_strip(each, plane) for each in geometries])
         stretch = np.median([stretched(each, plane) for each in geometries])
         slices = np.median([each.slices(plane) for each in geometries])
-        return bool(strips > 0.5), round(float(stretch), 1), -float(slices)
+        one_side = plane is Plane.SAGITTAL
+        return bool(strips > 0.5), round(float(stretch), 1), one_side, -float(slices)
 
     planes = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)
     return min(planes, key=worth) if geometries else Plane.AXIAL

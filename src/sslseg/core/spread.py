@@ -14,8 +14,11 @@ KNOWN = "known volumes"
 SOURCE = "source only"
 """Said of a Dice on held-out slices where a target is adapted to, and none of them is of it."""
 
+PARTIAL = "{count} partly labelled"
+"""Said of a Dice on held-out slices where what is unpainted counts for nothing: it flatters."""
+
 NOT_OF_TARGET = "These slices are of the source: they tell nothing of the target."
-UNFAIR = "Unequal: only one of them goes on from earlier rounds."
+UNFAIR = "Unequal: one of them goes on from more trainings than the other."
 
 
 def jackknife(without: Sequence[float | None]) -> float | None:

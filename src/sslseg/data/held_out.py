@@ -29,12 +29,15 @@ class HeldOutSlice:
         Where the slice lies on the training grid.
     make : callable
         Returns `truth`; called when that is first asked for.
+    partial : bool
+        Whether nothing is known of what was left unpainted.
     """
 
     case: TrainingCase
     plane: Plane
     index: int
     make: Callable[[], Target]
+    partial: bool = False
 
     @cached_property
     def truth(self) -> Target:

@@ -28,11 +28,11 @@ from sslseg.storage.handles import EXHAUSTED, allow_open_files
 from sslseg.storage.images import fingerprint, read_volume
 from sslseg.storage.store import ProjectStore
 
-VERSION = 3
+VERSION = 4
 """Raised when the arrays below change meaning; older cache entries are then made anew."""
 
 CLIP = (0.5, 99.5)
-AIR_HU = -500.0
+AIR_HU, LEAST_HU = -500.0, -1000.0
 LOWEST_HU, VOID_HU, AIR_SHARE, SAMPLED = -3100, -900, 0.05, 1_000_000
 """What Hounsfield units go down to, with and without the void around the scanner's field; the share
 of air from which a volume passes for CT; about how many voxels are looked at."""
@@ -66,9 +66,10 @@ def normalise(data: Array, modality: str = "") -> npt.NDArray[np.float32]:
     """Clip to robust percentiles and z-score.
 
     Percentiles 0.5 and 99.5, mean and deviation are of the finite voxels; on CT of those denser
-    than -500 HU, so that the air around a patient does not set the scale. Most formats do not say
-    what is CT; then it is what `in_hounsfield` takes for it. Non-finite voxels become the lower
-    bound; a constant volume becomes zeros.
+    than -500 HU, so that the air around a patient does not set the scale. There the lower bound is
+    air, -1000 HU, so that a lung still differs from what it holds. Most formats do not say what is
+    CT; then it is what `in_hounsfield` takes for it. Non-finite voxels become the lower bound; a
+    constant volume becomes zeros.
 
     Parameters
     ----------
@@ -84,22 +85,26 @@ def normalise(data: Array, modality: str = "") -> npt.NDArray[np.float32]:
     if chosen.size == 0:
         return np.zeros(values.shape, np.float32)
     low, high = np.percentile(chosen, CLIP)
-    values[~finite] = low
-    np.clip(values, low, high, out=values)
     mean, deviation = _moments(np.clip(chosen, low, high, out=chosen))
     if low == high or deviation == 0:
         return np.zeros(values.shape, np.float32)
+    least = min(low, LEAST_HU) if is_ct else low
+    values[~finite] = least
+    np.clip(values, least, high, out=values)
     values -= mean
     values /= deviation
     return values
 
 
 def in_hounsfield(data: Array) -> bool:
-    """Tell by its voxels whether a volume is a CT: whole numbers, and air among them."""
+    """Tell by its voxels whether a volume is a CT: it reaches the density of air, and often.
+
+    Resampled ones hold no whole numbers.
+    """
     sample = data.ravel(order="K")[:: max(1, data.size // SAMPLED)].astype(np.float32)
     if not np.isfinite(sample).all() or not LOWEST_HU <= sample.min() <= VOID_HU:
         return False
-    return bool(np.array_equal(sample, np.round(sample)) and (sample < AIR_HU).mean() > AIR_SHARE)
+    return bool((sample < AIR_HU).mean() > AIR_SHARE)
 
 
 def _moments(values: npt.NDArray[np.float32]) -> tuple[float, float]:

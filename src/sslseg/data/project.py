@@ -159,7 +159,12 @@ class ProjectData:
         return self._cases.get(
             name,
             (_newest(records), hidden),
-            lambda: TrainingCase(name, self.images[name], self._training(name, records)),
+            lambda: TrainingCase(
+                name,
+                self.images[name],
+                self._training(name, records),
+                self._taught_slices(name, records),
+            ),
         )
 
     def _validation(self, name: str, records: list[SliceRecord]) -> TrainingCase:
@@ -178,6 +183,18 @@ class ProjectData:
         target = training_target(self._store.annotation(name), shown)
         return Blocks.of(resample_target(self._known(target), self.images[name].shape))
 
+    def _taught_slices(self, name: str, records: list[SliceRecord]) -> dict[int, frozenset[int]]:
+        """Return the annotated slices that are not held out by axis, on the training grid."""
+        old, new = self._store.case(name).geometry.shape, self.images[name].shape
+        found: dict[int, set[int]] = {}
+        for record in records:
+            hidden = self._hold_out and record.validation
+            if record.state is not SliceState.NONE and not hidden:
+                axis = record.key.plane.axis
+                place = grid_index(record.key.index, old[axis], new[axis])
+                found.setdefault(axis, set()).add(place)
+        return {axis: frozenset(places) for axis, places in found.items()}
+
     def _known(self, target: Target) -> Target:
         target[target >= self._classes] = IGNORE
         return target
@@ -190,10 +207,11 @@ class ProjectData:
         for record in held_out(records):
             plane, index = record.key.plane, record.key.index
             own = partial(self._truth, record, records)
+            complete = record.state is SliceState.COMPLETE
             if self._says_all(record) or np.any(own() != IGNORE):
                 make = partial(_resampled, own, plane.axis, index, old, new)
                 place = grid_index(index, old[plane.axis], new[plane.axis])
-                found.append(HeldOutSlice(prepared, plane, place, make))
+                found.append(HeldOutSlice(prepared, plane, place, make, not complete))
         return found
 
     def _says_all(self, record: SliceRecord) -> bool:

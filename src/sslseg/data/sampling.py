@@ -6,8 +6,8 @@ draws what the uninterrupted one would have drawn.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +24,11 @@ from sslseg.data.voxels import Voxels
 
 CLASS_CENTRED = 0.5
 """Share of labelled items centred on a voxel of a random class instead of any annotated voxel."""
+
+OWN_PLANE, TRIES = 0.5, 20
+"""Where slices of several planes are annotated: share of a slice network's labelled items that lie
+on an annotated slice of its own plane, not on the line that another plane's makes in it; and how
+often a voxel is drawn at most for that."""
 
 NEAR, JITTER = 0.5, 0.1
 """Share of the unlabelled items whose patch lies where, in their own volume, annotated structures
@@ -70,11 +75,14 @@ class TrainingCase:
         ``(X, Y, Z)``.
     target : Blocks or None
         ``(X, Y, Z)`` with IGNORE; None where nothing is annotated.
+    slices : mapping of int to set of int
+        Axis to the annotated slices across it, on the training grid.
     """
 
     name: str
     image: npt.NDArray[np.float16]
     target: Blocks | None
+    slices: Mapping[int, frozenset[int]] = field(default_factory=dict)
 
     @cached_property
     def annotated(self) -> Voxels:
@@ -176,6 +184,8 @@ class Sampler:
         self._taught = Annotated(tuple(taught))
         told = [case for case in self._others if self._home and len(case.annotated)]
         self._told = Annotated(tuple(told))
+        self._axis = 0 if plan.axis is None else plan.axis
+        self._crossed = plan.axis is not None and _planes(self.annotated) > {plan.axis}
         self.slices = slices or sum(case.fewest_slices for case in self.annotated)
 
     def batch(self, step: int) -> Batch:
@@ -203,8 +213,15 @@ class Sampler:
         """Draw an item of one of these annotated cases; it holds an annotated voxel."""
         value: int | None = None
         if rng.random() < CLASS_CENTRED:
-            value = known.classes[rng.integers(len(known.classes))]
-        return self._item(rng, *known.draw(rng, value))
+            values = known.structures or known.classes  # background fills most of the rest anyway
+            value = values[rng.integers(len(values))]
+        case, voxel = known.draw(rng, value)
+        own = self._crossed and rng.random() < OWN_PLANE
+        for _ in range(TRIES if own else 0):
+            if int(voxel[self._axis]) in case.slices.get(self._axis, ()):
+                break
+            case, voxel = known.draw(rng, value)
+        return self._item(rng, case, voxel)
 
     def _anywhere(self, rng: np.random.Generator, cases: Sequence[TrainingCase]) -> Item:
         case = cases[int(rng.integers(len(cases)))]
@@ -250,6 +267,11 @@ class Sampler:
         corner.insert(self.plan.axis, index)
         size.insert(self.plan.axis, 1)
         return case.target.box(corner, size).squeeze(self.plan.axis)
+
+
+def _planes(cases: Sequence[TrainingCase]) -> set[int]:
+    """Return the axes across which slices are annotated."""
+    return {axis for case in cases for axis in case.slices}
 
 
 def _start(rng: np.random.Generator, centre: int, side: int, length: int) -> int:

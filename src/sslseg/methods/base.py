@@ -215,7 +215,7 @@ class Learner(ABC, Generic[Q_co]):
 class Method(Learner[P_co]):
     """One published system. A subclass is one small file in this package."""
 
-    parties: ClassVar[str] = "teacher and student"
+    parties: ClassVar[str] = "two versions of the model"
     """Who the members of the ensemble are, for reasons in words."""
     dimensions: ClassVar[Literal["any", "3d"]] = "any"
     """Which networks it can use: slices with neighbours or boxes, or boxes alone."""

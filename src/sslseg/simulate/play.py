@@ -12,6 +12,7 @@ import numpy as np
 
 from sslseg.core.config import SimulationRequest
 from sslseg.core.control import Control
+from sslseg.core.errors import SslsegError
 from sslseg.core.events import Event, Progress, SimulationReported, StepReported
 from sslseg.core.words import counted
 from sslseg.simulate import effort
@@ -20,6 +21,7 @@ from sslseg.simulate.chart import draw
 from sslseg.simulate.replay import Replay
 from sslseg.simulate.world import CHECKING, World
 from sslseg.storage.arrays import make_folder, write_atomic
+from sslseg.storage.remedy import lasting
 
 TASK = "Simulating, in %"
 
@@ -42,7 +44,8 @@ def simulate(project: Path, request: SimulationRequest, control: Control) -> Ite
     Raises
     ------
     SslsegError
-        When there is nothing to play, a label file is bad, or a training fails.
+        When there is nothing to play or a label file is bad; once the other arms are played, when
+        one could not be.
     Cancelled
         When the control asks for it.
     """
@@ -52,14 +55,31 @@ def simulate(project: Path, request: SimulationRequest, control: Control) -> Ite
     yield from world.check(_unread(world, replays), control)
     done = sum(len(each.rounds) for each in replays)
     words = f"Done so far: {counted(done, 'round')}. Scored on: {world.scoring()['words']}"
-    yield _report(world, replays, words)
+    yield _report(world, replays, f"{world.taking_part} {words}".strip())
+    failed = []
     for replay in replays:
-        if replay.complete:
-            continue
-        with replay:
-            while not replay.complete:
-                yield from replay.next_round(blind)
-                yield _report(world, replays, replay.words)
+        try:
+            yield from _played(world, replays, replay, blind)
+        except SslsegError as error:
+            if lasting(error):
+                raise
+            failed.append(error)
+            name = f"{replay.curve.name}, seed {replay.arm.seed}"
+            yield _report(world, replays, f"{name}: left out. {error}")
+    if failed:
+        raise failed[0]
+
+
+def _played(
+    world: World, replays: Sequence[Replay], replay: Replay, control: Control
+) -> Iterator[Event]:
+    """Play what is missing of one arm."""
+    if replay.complete:
+        return
+    with replay:
+        while not replay.complete:
+            yield from replay.next_round(control)
+            yield _report(world, replays, replay.words)
 
 
 def _unread(world: World, replays: Sequence[Replay]) -> list[str]:
@@ -75,7 +95,8 @@ def _unread(world: World, replays: Sequence[Replay]) -> list[str]:
 def progress_alone(events: Iterator[Event]) -> Iterator[Event]:
     """Return what concerns the window: reports and progress.
 
-    The runs and predictions within are those of a project that is not open there.
+    The runs and predictions within are those of a project that is not open there. What else is done
+    repeats the percent, so that nobody takes the worker for dead.
     """
     done, total, told = 0, 1, -1
     for event in events:
@@ -89,6 +110,8 @@ def progress_alone(events: Iterator[Event]) -> Iterator[Event]:
             if told < percent < 100:
                 told = percent
                 yield Progress(task=TASK, done=percent, total=100)
+        elif isinstance(event, Progress):
+            yield Progress(task=TASK, done=max(told, 0), total=100)
     yield Progress(task=TASK, done=100, total=100)
 
 

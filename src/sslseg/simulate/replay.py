@@ -9,7 +9,7 @@ killed ends like one that was not.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from sslseg.core.annotation import SliceKey, SliceState
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
-from sslseg.core.events import ArmCurve, Event
+from sslseg.core.events import ArmCurve, Event, Progress
 from sslseg.core.geometry import take_slice
 from sslseg.core.seeds import derived
 from sslseg.core.suggestion import Suggestion
@@ -152,8 +152,9 @@ class Replay:
             raise SslsegError(
                 f"a training that failed: {summary.failure}", "one that ends well", "Try again."
             )
-        yield from self._session.predict((), control)
-        cases = self._scored(control)
+        if not self._ends(number):
+            yield from self._session.predict((), control)
+        cases = yield from self._scored(control)
         facts = summary.training()
         one = Round(
             round=number,
@@ -173,6 +174,14 @@ class Replay:
         with self._log.open("a", encoding="utf-8") as stream:
             stream.write(one.model_dump_json() + "\n")
         self.rounds = [*self.rounds, one]
+
+    def _ends(self, number: int) -> bool:
+        """Tell whether nobody will ask what the model of this round says of the pool.
+
+        An arm whose last round has a length of its own is never continued.
+        """
+        last = number == self.arm.request.rounds and self.arm.request.last_minutes is not None
+        return last and bool(self._world.kept_out)
 
     def _chosen(self, number: int) -> list[Choice]:
         """Return what a round labels: as written down, or chosen and written down now."""
@@ -229,19 +238,20 @@ class Replay:
                 drawn = {key.index: (np.ascontiguousarray(truth), SliceState.COMPLETE)}
                 store.save_slices(key.case, key.plane, drawn, author=AUTHOR, model=choice.model)
 
-    def _scored(self, control: Control) -> dict[str, Dice]:
-        """Return Dice by case and class, on what `World.scoring` says."""
-        if not self._world.kept_out:
+    def _scored(self, control: Control) -> Generator[Event, None, dict[str, Dice]]:
+        """Return Dice by case and class, on what `World.scoring` says; each case is told."""
+        kept_out = self._world.kept_out
+        if not kept_out:
             return {case: self._predicted(case) for case in self.pool}
         aside = self._world.project / "simulations" / digest([self._world.facts(), "kept out"])
-        make_project(aside, self._world, self._world.kept_out)
+        make_project(aside, self._world, kept_out)
+        found: dict[str, Dice] = {}
         with ProjectStore.open(aside, read_only=True) as store:
-            return {
-                case: self._dice(
-                    self._session.segment(store, case, control), self._world.truth(case)
-                )
-                for case in self._world.kept_out
-            }
+            for done, case in enumerate(kept_out, start=1):
+                said = self._session.segment(store, case, control)
+                found[case] = self._dice(said, self._world.truth(case))
+                yield Progress(task="Scoring", done=done, total=len(kept_out))
+        return found
 
     def _predicted(self, case: str) -> Dice:
         folder = latest_prediction(self.folder, case)

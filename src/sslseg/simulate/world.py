@@ -45,6 +45,8 @@ class World:
         Cases that no simulated project holds and that all models are scored on; may be empty.
     size : int or None
         How many of the others a simulated project holds; None for all.
+    unlabelled : int
+        Cases of the project without a label file, which take no part.
     """
 
     project: Path
@@ -54,6 +56,7 @@ class World:
     prints: Mapping[str, str]
     kept_out: tuple[str, ...]
     size: int | None = None
+    unlabelled: int = 0
 
     @classmethod
     def of(cls, project: Path, request: SimulationRequest) -> World:
@@ -74,6 +77,7 @@ class World:
                 if case.name in files
             }
             classes = tuple(label.name for label in store.classes)
+            unlabelled = len(store.cases()) - len(cases)
         if not cases:
             raise SslsegError(
                 f"no label file for any case of {project} in {request.labels}",
@@ -84,7 +88,15 @@ class World:
         _check_pool(len(cases) - len(kept_out), request.pool)
         chosen = {name: files[name] for name in cases}
         prints = {name: fingerprint(file) for name, file in chosen.items()}
-        return cls(project, classes, cases, chosen, prints, kept_out, request.pool)
+        return cls(project, classes, cases, chosen, prints, kept_out, request.pool, unlabelled)
+
+    @property
+    def taking_part(self) -> str:
+        """How many cases take part, in words; "" where all do."""
+        if not self.unlabelled:
+            return ""
+        every = len(self.cases) + self.unlabelled
+        return f"{len(self.cases)} of {every} cases have labels and take part."
 
     @property
     def free(self) -> tuple[str, ...]:

@@ -124,7 +124,8 @@ def case_name(path: Path) -> str:
 
 def is_image(path: Path) -> bool:
     """Tell by its name whether a file is an image that `read_volume` takes."""
-    return path.is_file() and bool(_ending(path))
+    hidden = path.name.startswith(".")  # as the companions that macOS puts into archives
+    return path.is_file() and bool(_ending(path)) and not hidden
 
 
 def label_files(folder: Path) -> dict[str, Path]:
@@ -326,5 +327,5 @@ def _not_labels(path: Path) -> SslsegError:
     return SslsegError(
         f"values in {path} that are no class numbers",
         "whole numbers from 0 to 254, 0 for background",
-        "Choose a label file, not an image or a probability map.",
+        "Choose a label file, not an image or a probability map; in a mask let 255 be 1.",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
@@ -151,13 +152,44 @@ def _fix_split(db: sqlite3.Connection, key: SliceKey, labels: Labels) -> None:
     if known.fetchone():
         return
     rows = db.execute("SELECT name, validation FROM cases WHERE validation IS NOT NULL")
-    cases = {row["name"]: bool(row["validation"]) for row in rows}
+    decided = {row["name"]: bool(row["validation"]) for row in rows}
     count, held = db.execute("SELECT count(*), total(validation) FROM slices").fetchone()
+    undone = _undone_slices(db)  # they teach nothing, so nothing is held out for their sake
+    bare = _bare_cases(db, undone) - {key.case}
     case_held, slice_held = hold_out(
-        key.case, cases, count, int(held), partial(_shows_what_none_teaches, db, labels)
+        key.case,
+        {name: validation for name, validation in decided.items() if name not in bare},
+        count - len(undone),
+        int(held) - sum(row["validation"] for row in undone),
+        partial(_shows_what_none_teaches, db, labels),
     )
     db.execute("UPDATE cases SET validation = ? WHERE name = ?", (case_held, key.case))
     db.execute("INSERT INTO slices VALUES (?, ?, ?, ?)", (*_place(key), slice_held))
+
+
+def _undone_slices(db: sqlite3.Connection) -> list[sqlite3.Row]:
+    """Return case, plane, slice and `validation` of the slices whose strokes were all undone."""
+    db.execute(
+        "CREATE INDEX IF NOT EXISTS revisions_undone ON revisions (case_name, plane, slice, id)"
+        " WHERE state = 'none'"
+    )
+    return db.execute(
+        "SELECT DISTINCT case_name, plane, slice, validation"
+        " FROM revisions AS this JOIN slices USING (case_name, plane, slice)"
+        " WHERE state = 'none' AND NOT EXISTS (SELECT 1 FROM revisions AS later"
+        " WHERE (later.case_name, later.plane, later.slice)"
+        " = (this.case_name, this.plane, this.slice)"
+        " AND later.id > this.id)"
+    ).fetchall()
+
+
+def _bare_cases(db: sqlite3.Connection, undone: Sequence[sqlite3.Row]) -> set[str]:
+    """Return the cases all of whose slices were undone."""
+    counts = Counter(row["case_name"] for row in undone)
+    every = "SELECT count(*) FROM slices WHERE case_name = ?"
+    return {
+        name for name, bare in counts.items() if db.execute(every, (name,)).fetchone()[0] == bare
+    }
 
 
 def _shows_what_none_teaches(db: sqlite3.Connection, labels: Labels) -> bool:

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sslseg.core.errors import SslsegError
+from sslseg.core.events import Validated
 from sslseg.storage.arrays import latest_prediction, load_info
 from sslseg.storage.checkpoints import latest_facts
+
+VALIDATIONS = "validation.jsonl"
+"""In a run's folder: what it measured on held-out slices, a line each time."""
+
+
+def new_run(folder: Path, method: str) -> str:
+    """Return an id that is not taken in `folder`.
+
+    It sorts by time: UTC, which no clock change turns back.
+    """
+    stem = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    for number in range(100):
+        prefix = f"{stem}-{number:02d}"
+        if not any(folder.glob(f"{prefix}-*")):
+            return f"{prefix}-{method}"
+    raise RuntimeError(f"100 runs within one second in {folder}")
+
+
+def measured(run: Path) -> Validated | None:
+    """Return what a run measured last on held-out slices, if it did and that can be read."""
+    try:
+        lines = (run / VALIDATIONS).read_text(encoding="utf-8").splitlines()
+        return Validated.model_validate_json(lines[-1])
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def runs(project: Path) -> list[Path]:

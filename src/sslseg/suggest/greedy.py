@@ -21,6 +21,9 @@ FLOOR = 0.05
 FOR_VALIDATION = 0.5
 """Factor of cases whose slices are held out: those teach only in the second half of a run."""
 
+PAGE = 12
+"""Slices that are looked through together."""
+
 WAITING = 1e-3
 """Factor of planes that are not in use, once those in use have no slice left."""
 
@@ -84,8 +87,16 @@ def pick(
         field.take(best)
         if novelty is not None:
             novelty.take(best)
-    # places come in an order of their own, which says nothing of their worth
-    return sorted(picks, key=lambda one: -one.score) if strategy.along else picks
+    return _by_worth(picks) if strategy.along else picks
+
+
+def _by_worth(picks: Sequence[Pick]) -> list[Pick]:
+    """Return the best first within each page: places come in an order that says nothing of worth.
+
+    Over several pages they would no longer be spread along the object.
+    """
+    pages = [picks[start : start + PAGE] for start in range(0, len(picks), PAGE)]
+    return [one for page in pages for one in sorted(page, key=lambda one: -one.score)]
 
 
 def _in_use(rows: npt.NDArray[np.intp], planes: Scores) -> npt.NDArray[np.intp]:
@@ -103,7 +114,8 @@ class _Field:
         self._table = table
         self._sizes = sizes[table.case, table.axis]
         self._steps = steps[table.case, table.axis]
-        self._open = table.free.copy()
+        done = np.array([case.done for case in cases], bool)
+        self._open = table.free & ~done[table.case]
         self._gap = np.full(len(table), np.inf)
         self._edge = np.minimum(table.index + 1, self._sizes - table.index).astype(np.float64)
         self._picked = np.zeros(len(cases), np.intp)

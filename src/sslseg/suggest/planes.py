@@ -17,11 +17,11 @@ SAME_VIEW = 0.5
 
 
 def main_plane(cases: Sequence[CaseView]) -> Plane:
-    """Return the plane with most annotated slices; where there are none, the one to begin with."""
+    """Return the plane with most annotated slices; among equals rather the one to begin with."""
     used = _annotated(cases)
-    if used.any():
-        return Plane.of_axis(int(used.argmax()))
-    return first_plane([case.geometry for case in cases])
+    begins = first_plane([case.geometry for case in cases])
+    most: Plane = max((begins, *Plane), key=lambda plane: int(used[plane.axis]))
+    return most
 
 
 def _annotated(cases: Sequence[CaseView]) -> npt.NDArray[np.intp]:

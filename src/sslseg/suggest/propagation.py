@@ -6,7 +6,7 @@ No model is needed: a dense flow between neighbouring images (TV-L1; Zach, Pock 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,10 @@ MARGIN = 16
 
 SIDE = 96
 """Longest side of the images that the flow is computed on; larger ones are thinned."""
+
+UNSAID = 0.99
+"""Vote for background of what is unpainted on a slice that is not complete: of two such slices that
+disagree the one with a class is right."""
 
 ATTACHMENT = 5.0
 """Weight of the data in the flow; smaller is smoother. On z-scored images."""
@@ -47,7 +51,12 @@ def propagate(image_from: npt.NDArray[Any], image_to: npt.NDArray[Any], labels: 
     return extend(np.stack([image_from, image_to]), {0: labels}, 1)
 
 
-def extend(stack: npt.NDArray[Any], known: Mapping[int, Labels], index: int) -> Labels:
+def extend(
+    stack: npt.NDArray[Any],
+    known: Mapping[int, Labels],
+    index: int,
+    partial: Collection[int] = (),
+) -> Labels:
     """Return labels for a slice from the nearest annotated ones before and behind it.
 
     Labels go from slice to slice, so that each flow is small. Two sides are blended by distance:
@@ -61,6 +70,9 @@ def extend(stack: npt.NDArray[Any], known: Mapping[int, Labels], index: int) -> 
         Slice number to its labels ``(H, W)`` uint8, 0 background. `index` itself is not looked at.
     index : int
         The slice to label.
+    partial : collection of int
+        Those of `known` that are not complete. What is unpainted there counts for nothing beside a
+        complete slice.
 
     Returns
     -------
@@ -74,8 +86,11 @@ def extend(stack: npt.NDArray[Any], known: Mapping[int, Labels], index: int) -> 
         return result
     window = _window([known[side] for side in sides])
     votes = np.zeros((len(values) + 1, *result[window].shape), np.float32)
+    alone = all(side in partial for side in sides)
     for side in sides:
         members = _memberships(known[side][window], values)
+        if side in partial:
+            members[0] *= UNSAID if alone else 0
         votes += _carried(stack, window, members, side, index) / abs(side - index)
     result[window] = np.array([0, *values], np.uint8)[votes.argmax(axis=0)]
     return result

@@ -40,7 +40,7 @@ def rank(
     strategy: str = AUTO,
     *,
     classes: Sequence[str],
-    parties: str = "teacher and student",
+    parties: str = "two versions of the model",
     seed: int = 0,
     round_number: int = 0,
     undrawn: Sequence[str] = (),
@@ -135,7 +135,8 @@ def _without_model(
     undrawn: Sequence[str],
 ) -> list[Suggestion]:
     """Return up to `count` slices of the cases `among` all, as if the others were done with."""
-    if count <= 0:
+    among = [number for number in among if not cases[number].done]
+    if count <= 0 or not among:
         return []
     if strategy == EQUAL:
         targets = spread_slices(cases, rng.permutation(among).tolist(), 1, 0.0, 1.0)

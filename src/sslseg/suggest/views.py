@@ -40,6 +40,8 @@ class CaseView:
     held_out : bool
         Whether it has held-out slices enough and a further one would be another, see
         `held_out_case`.
+    done : bool
+        Whether the user is through with it: nothing of it is suggested.
     """
 
     name: str
@@ -49,6 +51,7 @@ class CaseView:
     features: npt.NDArray[np.floating[Any]] | None = None
     critic: CriticHealth = field(default_factory=CriticHealth)
     held_out: bool = False
+    done: bool = False
 
     @property
     def labelled(self) -> int:

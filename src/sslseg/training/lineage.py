@@ -19,6 +19,8 @@ TAUGHT = (
     "Starts anew: the last run of this method learnt from the slices held out, so that a Dice on "
     "them would mean nothing."
 )
+GOES_ON = "Goes on from run {run}{halfway}."
+HALFWAY = ", as it was at step {step} before the slices held out taught it too"
 UNLIKE = "Starts anew: the network of the last run does not fit any more, since {why}."
 
 Model = tuple[model.ModelFacts, dict[str, torch.Tensor]]
@@ -68,6 +70,13 @@ def line(project: Path, method: str, plan: Plan, *, measured: bool) -> Line:
             return Line(found)
         broken = broken or reason
     return Line(broken=broken)
+
+
+def going_on(project: Path, facts: model.ModelFacts) -> str:
+    """Return in words from what a training goes on: a run's end, or what it was before."""
+    last = checkpoints.latest_facts(project / "runs" / facts.run) or {}
+    halfway = HALFWAY.format(step=facts.step) if last.get("saw_held_out") else ""
+    return GOES_ON.format(run=facts.run, halfway="" if facts.saw_held_out else halfway)
 
 
 def take_over(trainer: Trainer, tensors: Mapping[str, torch.Tensor]) -> None:

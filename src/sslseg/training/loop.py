@@ -166,7 +166,7 @@ def _diverged(*, kept: bool) -> str:
     what = "What was learnt by the last checkpoint" if kept else "Nothing of this run"
     return (
         f"The loss was not finite for 20 steps in a row. {what} is kept. "
-        "Train again with a smaller learning_rate."
+        "Train again with a smaller learning rate (learning_rate, under Advanced)."
     )
 
 

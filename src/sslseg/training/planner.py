@@ -312,7 +312,7 @@ def choose_axis(
     coarse = coarse_axis(cases)
     planes = covered.planes
     begins = first_plane([case.geometry for case in cases])
-    used = planes.most_common(1)[0][0] if planes else begins
+    used = max((begins, *planes), key=lambda plane: planes[plane])  # of equals the first
     fixed = None if params.plane == "auto" else Plane(params.plane)
     if params.dimensions == "3d" or boxes:
         why = "as asked" if params.dimensions == "3d" else "which this method cannot do without"

@@ -19,6 +19,7 @@ from sslseg.methods.shared import CriticParams, TrainingParams
 from sslseg.pretraining import find
 from sslseg.pretraining.base import Pretext, PretextParams
 from sslseg.storage.arrays import make_folder
+from sslseg.storage.runs import new_run
 from sslseg.storage.store import ProjectStore
 from sslseg.training import pretrained
 from sslseg.training.device import Device, choose
@@ -26,7 +27,7 @@ from sslseg.training.embeddings import embeddings, write
 from sslseg.training.loop import Job
 from sslseg.training.model import load_facts, sort_settings
 from sslseg.training.planner import WITHOUT_LABELS, Plan, make_plan
-from sslseg.training.round import new_run, schedule_of
+from sslseg.training.round import schedule_of
 from sslseg.training.trainer import Trainer
 
 

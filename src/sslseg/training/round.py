@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from torch import Tensor
 
@@ -34,6 +32,7 @@ from sslseg.methods import find
 from sslseg.methods.base import Method, MethodParams
 from sslseg.methods.shared import TrainingParams
 from sslseg.storage.arrays import make_folder, write_atomic
+from sslseg.storage.runs import VALIDATIONS, new_run
 from sslseg.storage.store import ProjectStore
 from sslseg.training import lineage, model, pretrained
 from sslseg.training.costs import Costs
@@ -50,6 +49,7 @@ from sslseg.training.watch import CriticWatch
 
 NOTHING_BEFORE = "Starts anew: no earlier run of this method."
 UNTIL_THEY_JOIN = "for the first {share:.0%} of the run to measure Dice on, then to learn from."
+TO_COMPARE = "for all of the run, to compare both models by at the end."
 NOTHING_HELD_OUT = (
     "No slice is held out yet, so no Dice is measured; from the fourth labelled slice on some are."
 )
@@ -98,7 +98,7 @@ class Round:
     plan: Plan = field(init=False)
     trainer: Trainer = field(init=False)
     watch: CriticWatch = field(init=False)
-    before: str | None = field(init=False, default=None)
+    before: model.ModelFacts | None = field(init=False, default=None)
     measured: tuple[str, ...] = field(init=False, default=())
     _data: ProjectData | None = field(init=False, default=None)
     _joined: bool = field(init=False, default=False)
@@ -157,6 +157,7 @@ class Round:
         held = sum(r.validation and r.state is not SliceState.NONE for r in self.store.slices())
         if held and self.trainer.training.validation:
             until = UNTIL_THEY_JOIN.format(share=self.trainer.joins)
+            until = TO_COMPARE if self._compares else until
             words = (*words, f"{counted(held, 'slice')} held out: {until}")
         elif self.trainer.training.validation:
             words = (*words, NOTHING_HELD_OUT)
@@ -202,7 +203,18 @@ class Round:
             pretrained=self._pretrained,
             critic=self.watch.health,
             annotated=self._annotated,
+            trainings=self.trainings,
         )
+
+    @property
+    def trainings(self) -> int:
+        """How many trainings the weights went through, this one included."""
+        return 1 if self.before is None else self.before.trainings + 1
+
+    @property
+    def _compares(self) -> bool:
+        """Whether two models are compared: at half of a run they would not differ much yet."""
+        return self.baseline or self.request.baseline
 
     def _saw_held_out(self) -> bool:
         """Tell whether the model learnt from held-out slices: they joined, or none was kept."""
@@ -223,8 +235,8 @@ class Round:
         before = self._line.newest
         if before and (learnt is None or before[0].run > learnt.run):
             lineage.take_over(self.trainer, before[1])
-            self.before = before[0].run
-            return (f"Goes on from run {self.before}.",)
+            self.before = before[0]
+            return (lineage.going_on(self.store.path, before[0]),)
         if learnt and pretrained.take_over(self.trainer, path, learnt):
             self._pretrained = learnt.run
             broken = (self._line.broken,) if self._line.broken else ()
@@ -277,7 +289,7 @@ class Round:
 
     def _join_held_out(self) -> None:
         assert self._data is not None
-        if self._data.held_out():
+        if self._data.held_out() and not self._compares:
             folder = self.store.path / "runs" / self.run
             model.save(model.honest(folder), self.trainer.weights(), self.facts())
             self._data.join_held_out()
@@ -327,18 +339,19 @@ class Round:
         found = slice_dice(self.trainer.predictor(), slices, len(self.classes) + 1, patience)
         self.measured = tuple(held.name for held in slices)
         names = {held.case.name for held in slices}
-        return [
-            Validated(
-                run=self.run,
-                step=self.trainer.step_count,
-                mean=found.mean,
-                slices=len(slices),
-                dice=dict(zip(self.classes, found.classes, strict=True)),
-                without=found.without,
-                known=data.teaches(names),
-                source=self._target_cases is not None and not names & self._target_cases,
-            )
-        ]
+        validated = Validated(
+            run=self.run,
+            step=self.trainer.step_count,
+            mean=found.mean,
+            slices=len(slices),
+            dice=dict(zip(self.classes, found.classes, strict=True)),
+            without=found.without,
+            partial=sum(held.partial for held in slices),
+            known=data.teaches(names),
+            source=self._target_cases is not None and not names & self._target_cases,
+        )
+        self._log(validated, VALIDATIONS)
+        return [validated]
 
     def _unmeasured(self) -> list[Validated | CriticJudged]:
         """Say once that there are held-out slices which nobody has the time to predict."""
@@ -354,14 +367,14 @@ class Round:
         if health is None:
             return []
         judged = CriticJudged(run=self.run, step=self.trainer.step_count, health=health)
-        self._log(judged)
+        self._log(judged, "critic.jsonl")
         return [judged]
 
-    def _log(self, judged: CriticJudged) -> None:
-        """Append to the run's own log; where that cannot be, the training is worth more."""
-        path = self.store.path / "runs" / self.run / "critic.jsonl"
+    def _log(self, measured: Validated | CriticJudged, name: str) -> None:
+        """Append to a log of the run; where that cannot be, the training is worth more."""
+        path = self.store.path / "runs" / self.run / name
         with suppress(OSError), path.open("a", encoding="utf-8") as log:
-            log.write(judged.model_dump_json() + "\n")
+            log.write(measured.model_dump_json() + "\n")
 
     def _save(self) -> str:
         return self._saved(self.trainer.state())
@@ -381,16 +394,3 @@ def schedule_of(request: TrainRequest, device: Device) -> tuple[Schedule, tuple[
         return Schedule(request.steps, minutes), ()
     minutes = default_minutes(device)
     return Schedule(None, minutes), (f"{minutes:g} minutes, since nobody said how long.",)
-
-
-def new_run(folder: Path, method: str) -> str:
-    """Return an id that is not taken in `folder`.
-
-    It sorts by time: UTC, which no clock change turns back.
-    """
-    stem = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    for number in range(100):
-        prefix = f"{stem}-{number:02d}"
-        if not any(folder.glob(f"{prefix}-*")):
-            return f"{prefix}-{method}"
-    raise RuntimeError(f"100 runs within one second in {folder}")
