@@ -40,8 +40,8 @@ CASE, UNCERTAINTY, DICE, DOMAIN = (
 )
 WAITING = "..."
 WAITING_TIP = (
-    "Slices of this case are held out. It gets a Dice when it is on the screen in the first half of\n"
-    "a training: later its slices teach."
+    "Slices of this case are held out. It gets a Dice when it is on the screen in the first half\n"
+    "of a training: later its slices teach."
 )
 CASE_LEAST, BAR_WIDTH, DOMAIN_LEAST, DOMAIN_MOST = 72, 54, 48, 120
 """Widths of columns in pixels."""
