@@ -35,9 +35,7 @@ FEWEST, MOST, ROW_HEIGHT = 3, 8, 23
 LOW = 900
 """Height of a dock in which only the fewest rows have room beside the rest."""
 
-CASE, UNCERTAINTY, DICE, DOMAIN = (
-    COLUMNS.index(title) for title in ("Case", "Uncertainty", "Dice", "Domain")
-)
+CASE, UNCERTAINTY, DOMAIN = (COLUMNS.index(title) for title in ("Case", "Uncertainty", "Domain"))
 WAITING = "..."
 WAITING_TIP = (
     "Slices of this case are held out. It gets a Dice when it is on the screen in the first half\n"
@@ -213,12 +211,11 @@ class CaseTable(QTableWidget):
             if column:
                 item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             self.setItem(row, column, item)
-        name, state, _, bar, _, domain = items
+        name, state, _, bar, agreement, domain = items
         name.setToolTip(summary.name)
         domain.setToolTip(summary.domain)
         state.setForeground(QColor(COLORS[summary.state]))
-        if dice == WAITING:
-            self.item(row, DICE).setToolTip(WAITING_TIP)
+        agreement.setToolTip(WAITING_TIP if dice == WAITING else "")
         bar.setData(Qt.ItemDataRole.UserRole, summary.uncertainty)
         if summary.uncertainty is not None:
             bar.setToolTip(f"mean uncertainty {summary.uncertainty:.3f}")

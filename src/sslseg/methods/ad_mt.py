@@ -18,7 +18,7 @@ from sslseg.losses.ramps import Ramp
 from sslseg.methods.base import Method, Networks, SemiSupervisedParams, StepOutput, supervised_step
 from sslseg.methods.shared import ADVANCED
 from sslseg.networks.factory import Maker
-from sslseg.networks.teacher import freeze, update_teacher
+from sslseg.networks.teacher import freeze, paced, update_teacher
 
 TEACHERS = ("teacher_1", "teacher_2")
 
@@ -101,9 +101,10 @@ class AdMt(Method[AdMtParams]):
     def after_step(self, nets: Networks, step: int, fraction: float) -> None:
         """Let the teacher whose turn it is follow the student; the first step makes both."""
         turn = whose_turn(fraction, self.params.period)
+        decay = paced(self.params.ema_decay, step, fraction)
         for number, name in enumerate(TEACHERS):
             if step == 0 or number == turn:
-                update_teacher(nets[name], nets["student"], step // 2, self.params.ema_decay**2)
+                update_teacher(nets[name], nets["student"], step // 2, decay**2)
 
     def members(self, nets: Networks, x: Tensor) -> list[Tensor]:
         """Return both teachers' probabilities."""

@@ -22,7 +22,7 @@ from sslseg.losses.ramps import Ramp
 from sslseg.methods.parameters import parameters_of
 from sslseg.methods.shared import ADVANCED, CriticParams
 from sslseg.networks.factory import Maker
-from sslseg.networks.teacher import freeze, update_teacher
+from sslseg.networks.teacher import freeze, paced, update_teacher
 
 Networks = Mapping[str, nn.Module]
 
@@ -35,7 +35,7 @@ class MethodParams(BaseModel):
         0.99,
         ge=0,
         lt=1,
-        description="How slowly the teacher follows the student.",
+        description="How slowly the teacher follows the student; in a short run it follows faster.",
         json_schema_extra=ADVANCED,
     )
 
@@ -239,7 +239,8 @@ class Method(Learner[P_co]):
 
     def after_step(self, nets: Networks, step: int, fraction: float) -> None:
         """Follow the student after the optimiser's step."""
-        update_teacher(nets["teacher"], nets["student"], step, self.params.ema_decay)
+        decay = paced(self.params.ema_decay, step, fraction)
+        update_teacher(nets["teacher"], nets["student"], step, decay)
 
     def members(self, nets: Networks, x: Tensor) -> list[Tensor]:
         """Return probability maps ``(B, C, *S)`` whose mean is the prediction.

@@ -22,7 +22,7 @@ from sslseg.methods.base import (
     supervised_step,
 )
 from sslseg.networks.factory import Maker
-from sslseg.networks.teacher import freeze, update_teacher
+from sslseg.networks.teacher import freeze, paced, update_teacher
 
 STUDENT, TEACHER = "student_", "teacher_"
 
@@ -46,8 +46,9 @@ class Ensemble(Method[P_co]):
 
     def after_step(self, nets: Networks, step: int, fraction: float) -> None:
         """Each EMA follows its network."""
+        decay = paced(self.params.ema_decay, step, fraction)
         for name, net in optimised(nets).items():
-            update_teacher(nets[teacher_of(name)], net, step, self.params.ema_decay)
+            update_teacher(nets[teacher_of(name)], net, step, decay)
 
     def members(self, nets: Networks, x: Tensor) -> list[Tensor]:
         """Return the EMAs' probabilities."""

@@ -5,6 +5,20 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+MEMORY = 0.08
+"""Share of a run that an average remembers at most: 100 steps would be most of a short one."""
+
+
+def paced(decay: float, step: int, fraction: float) -> float:
+    """Return the decay of an average in a run of which `fraction` was done before step `step`.
+
+    At most that which remembers `MEMORY` of the steps that the run will have had: a decay of 0.99
+    is kept in runs of 1,250 steps or more.
+    """
+    if fraction <= 0.0:
+        return decay
+    return min(decay, max(0.0, 1.0 - fraction / (MEMORY * max(step, 1))))
+
 
 @torch.no_grad()
 def update_teacher(teacher: nn.Module, student: nn.Module, step: int, decay: float) -> None:
