@@ -18,7 +18,7 @@ from sslseg.core.events import (
     Task,
 )
 from sslseg.session import Session
-from sslseg.storage import checkpoints
+from sslseg.storage import checkpoints, runs
 from sslseg.training import model, pretrained
 from sslseg.training import round as rounds
 from sslseg.training.pretrain import PretrainingRound
@@ -44,14 +44,14 @@ def session(tmp_path):
 def seconds(monkeypatch):
     """Each run begins in a second of its own."""
     ticks = iter(range(100))
-    real = rounds.new_run
+    real = runs.new_run
 
     def new_run(folder, method):
         return real(folder, method).replace("-00-", f"-{next(ticks):02d}-")
 
-    stamp = rounds.time.gmtime(0)
-    monkeypatch.setattr(rounds.time, "gmtime", lambda *_: stamp)
-    monkeypatch.setattr(rounds, "new_run", new_run)
+    stamp = runs.time.gmtime(0)
+    monkeypatch.setattr(runs.time, "gmtime", lambda *_: stamp)
+    monkeypatch.setattr("sslseg.training.round.new_run", new_run)
     monkeypatch.setattr("sslseg.training.pretrain.new_run", new_run)
 
 

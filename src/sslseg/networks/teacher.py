@@ -5,19 +5,20 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-MEMORY = 0.08
-"""Share of a run that an average remembers at most: 100 steps would be most of a short one."""
+MEMORY, LEAST = 0.08, 10.0
+"""Share of a run that an average remembers at most, since 100 steps would be most of a short one;
+and how many steps it may remember in any."""
 
 
 def paced(decay: float, step: int, fraction: float) -> float:
     """Return the decay of an average in a run of which `fraction` was done before step `step`.
 
-    At most that which remembers `MEMORY` of the steps that the run will have had: a decay of 0.99
-    is kept in runs of 1,250 steps or more.
+    At most that which remembers `MEMORY` of the steps that the run will have had, or `LEAST`: a
+    decay of 0.99 is kept in runs of 1,250 steps or more.
     """
     if fraction <= 0.0:
         return decay
-    return min(decay, max(0.0, 1.0 - fraction / (MEMORY * max(step, 1))))
+    return min(decay, 1.0 - 1.0 / max(LEAST, MEMORY * step / fraction))
 
 
 @torch.no_grad()
