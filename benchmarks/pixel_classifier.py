@@ -34,10 +34,11 @@ TREES = 100
 FEATURES = {"without position": False, "with position": True}
 SIGMAS = {"sigma_min": 1, "sigma_max": 8}
 MARGIN = 32
-"""Four times the widest scale: slices beside a part that its features see."""
+"""Four times the widest scale: slices beside a part that its features see; a part is as thick at
+least."""
 
 PART, MOST = 4_000_000, 200_000
-"""Voxels whose features are computed at once, and that a forest learns from at most."""
+"""Voxels of a part without its margins, and voxels that a forest learns from at most."""
 
 MINUTES = 4.0
 """Of the default method's training."""
@@ -63,7 +64,7 @@ def features(
     known = inspect.signature(multiscale_basic_features).parameters
     workers = "workers" if "workers" in known else "num_workers"  # before scikit-image 0.26
     axes = [np.linspace(0, 1, side, dtype=np.float32) for side in image.shape]
-    thick = max(1, PART // (image.shape[1] * image.shape[2]))
+    thick = max(MARGIN, PART // (image.shape[1] * image.shape[2]))
     for start in range(0, image.shape[0], thick):
         stop = min(start + thick, image.shape[0])
         low = max(0, start - MARGIN)
@@ -109,7 +110,7 @@ def run(data: Dataset, args: argparse.Namespace, seed: int, position: bool) -> J
     x, y = zip(*(labelled(data, name, *how) for name in drawn), strict=True)
     forest = RandomForestClassifier(args.trees, random_state=seed, n_jobs=args.threads)
     forest.fit(*thinned(np.concatenate(x), np.concatenate(y), seed))
-    learnt = time.monotonic()
+    learn_seconds = time.monotonic() - began
     classes = [ClassLabel(value=i, name=name, color="") for i, name in enumerate(data.classes, 1)]
     measured, seconds = {}, 0.0
     for name in data.test:
@@ -130,7 +131,7 @@ def run(data: Dataset, args: argparse.Namespace, seed: int, position: bool) -> J
         "hd95_mm": means["all"]["hd95_mm"],
         "per_class": means,
         "voxels": int(sum(map(len, y))),
-        "learn_seconds": round(learnt - began, 1),
+        "learn_seconds": round(learn_seconds, 1),
         "seconds_per_volume": round(seconds / len(measured), 2),
     }
 

@@ -299,7 +299,8 @@ class Controller:
         elif isinstance(event, SlicesPredicted):
             self._predictions.take_slices(event.case, Path(event.file))
         elif isinstance(event, SuggestionsReady):
-            self._guide.take(event.suggestions)
+            done = self.worklist.done()  # perhaps since they were asked for
+            self._guide.take(tuple(one for one in event.suggestions if one.case not in done))
         elif isinstance(event, RunStarted):
             self._fresh.begin(event)
         elif isinstance(event, RunFinished):

@@ -18,7 +18,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_sslseg.bridge import stop_timer
-from sslseg.core.annotation import BACKGROUND, Annotation, SliceState
+from sslseg.core.annotation import BACKGROUND, UNPAINTED, Annotation, SliceState
 from sslseg.core.errors import SslsegError, UnknownLabels
 from sslseg.core.geometry import Plane, take_slice
 
@@ -117,16 +117,15 @@ class LabelsAdapter:
     def known(self, plane: Plane) -> dict[int, npt.NDArray[np.uint8]]:
         """Return the classes ``(H, W)`` of the slices of a plane that say something of them.
 
-        Those are the complete ones, and of the partial ones those with a class on them; painted
-        background is 0 like the rest.
+        Those are the complete ones, and of the partial ones those with a class on them.
         """
         self.flush()
         found = {}
         for (other, index), state in self._states.items():
             if other is plane and state is not SliceState.NONE:
                 labels = self._labels(plane, index)
-                labels[labels == BACKGROUND] = 0
-                if state is SliceState.COMPLETE or labels.any():
+                drawn = (labels != UNPAINTED) & (labels != BACKGROUND)
+                if state is SliceState.COMPLETE or drawn.any():
                     found[index] = labels
         return found
 

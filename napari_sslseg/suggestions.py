@@ -30,20 +30,20 @@ class SuggestionQueue:
 
     def drop(self, key: SliceKey) -> None:
         """Take a slice out that was labelled."""
-        kept = tuple(item for item in self.items if key_of(item) != key)
-        if len(kept) == len(self.items):
-            return
-        position = self.position()
-        self.items = kept
-        if self._visited == key:
-            self._visited = key_of(kept[position - 1]) if kept and position > 0 else None
-        self.changed.emit()
+        self._keep(tuple(item for item in self.items if key_of(item) != key))
 
     def drop_case(self, name: str) -> None:
         """Take all slices of a case out."""
-        for item in self.items:
-            if item.case == name:
-                self.drop(key_of(item))
+        self._keep(tuple(item for item in self.items if item.case != name))
+
+    def _keep(self, kept: tuple[Suggestion, ...]) -> None:
+        """Go on with these; if the last visited one is gone, from the one before it."""
+        if len(kept) == len(self.items):
+            return
+        before = [item for item in self.items[: self.position() + 1] if item in kept]
+        self._visited = key_of(before[-1]) if before else None
+        self.items = kept
+        self.changed.emit()
 
     def visit(self, suggestion: Suggestion) -> None:
         """Remember which one is on the screen; `advance` goes on from there."""

@@ -38,8 +38,8 @@ LOW = 900
 CASE, UNCERTAINTY, DOMAIN = (COLUMNS.index(title) for title in ("Case", "Uncertainty", "Domain"))
 WAITING = "..."
 WAITING_TIP = (
-    "Slices of this case are held out. It gets a Dice when it is on the screen in the first half\n"
-    "of a training: later its slices teach."
+    "Slices of this case are held out. It gets a Dice when it is on the screen while they are:\n"
+    "the plan of a training says how long, then they teach."
 )
 CASE_LEAST, BAR_WIDTH, DOMAIN_LEAST, DOMAIN_MOST = 72, 54, 48, 120
 """Widths of columns in pixels."""

@@ -23,8 +23,8 @@ GROUPS = {
 }
 DICE, BASELINE = "#4fbf83", "#b9bfc9"
 HELD_OUT = (
-    "Your labels on slices kept out of the first part of the training (the plan says how long);\n"
-    "the figure is of the model before they joined. It is measured on the grid that the network\n"
+    "Your labels on slices kept out of a part of the training (the plan says how much); the\n"
+    "figure is of the model before they joined. It is measured on the grid that the network\n"
     "sees, before small islands are erased: masks may come out a little different."
 )
 IN_PART = (

@@ -14,11 +14,8 @@ from napari_sslseg.pictures import SIZE, Pictures
 from napari_sslseg.thumbnails import Rgb
 from napari_sslseg.widgets.guard import guarded
 from napari_sslseg.widgets.style import button
-from sslseg.core.suggestion import Suggestion
+from sslseg.core.suggestion import PAGE, Suggestion
 from sslseg.runner import RunnerState
-
-PAGE = 12
-"""Suggestions in sight at once."""
 
 NO_VOLUMES = "Suggestions appear once the project holds volumes."
 STARTING = "The engine is starting; suggestions follow in a few seconds."
@@ -41,7 +38,9 @@ class SuggestionList(QListWidget):
         self.setVerticalScrollMode(QListWidget.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumHeight(round(1.5 * SIZE))
-        self.setToolTip("Slices worth labelling next, best first. A click goes there.")
+        self.setToolTip(
+            "Slices worth labelling next, best first; after these come others. A click goes there."
+        )
         self.itemClicked.connect(self._choose)
         self.itemActivated.connect(self._choose)
 
@@ -125,9 +124,9 @@ class SuggestionsWidget(QWidget):
         self._mark()
 
     def _page(self) -> tuple[Suggestion, ...]:
-        """Return the suggestions in sight: the first ones, or those up to the last visited."""
+        """Return the suggestions in sight: the page of the last visited one."""
         queue = self._controller.queue
-        first = max(0, queue.position() + 1 - PAGE)
+        first = max(0, queue.position()) // PAGE * PAGE
         return queue.items[first : first + PAGE]
 
     def _explain(self) -> None:
@@ -145,7 +144,8 @@ class SuggestionsWidget(QWidget):
         return ENDED if failed else NOTHING
 
     def _mark(self) -> None:
-        position = min(self._controller.queue.position(), PAGE - 1)
+        visited = self._controller.queue.position()
+        position = visited % PAGE if visited >= 0 else visited
         self.list.setCurrentRow(position)
         if position >= 0:
             self.list.scrollToItem(self.list.item(position))

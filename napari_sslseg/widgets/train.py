@@ -348,7 +348,8 @@ def _compare_box() -> QCheckBox:
         "for as long and with the same settings, and you see what the unlabelled volumes gave.\n"
         "Both learn from the labels of now; what you draw meanwhile waits for the next training.\n"
         "Takes twice the time. Needs a run that is not stopped, and held-out slices: there are\n"
-        "some from the fourth labelled slice on."
+        "some from the fourth labelled slice on. Neither model learns from these, not even in the\n"
+        "second half: train once more without this for the best masks."
     )
     return box
 

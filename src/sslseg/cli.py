@@ -144,7 +144,8 @@ def train(
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier rounds.")] = False,
     settings: Settings = None,
     baseline: Annotated[
-        bool, typer.Option("--baseline", help="Train supervised for as long, to compare with.")
+        bool,
+        typer.Option("--baseline", help="Compare with supervised: held-out slices teach none."),
     ] = False,
     as_json: Json = False,
 ) -> None:

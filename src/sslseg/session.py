@@ -287,8 +287,8 @@ class Session:
         folder = pretrained.folder_of(self.store.path)
         learnt = read_embeddings(folder, [record.name for record in cases])
         newest = model.load_facts(self.store.path)
-        # a training that does not measure learns from held-out slices as from others
         done = done_cases(self.store)
+        # a training that does not measure learns from held-out slices as from others
         measured = newest is None or bool(newest.request.settings.get("validation", True))
         views = [
             self._view(
@@ -312,6 +312,7 @@ class Session:
                 seed=seed,
                 round_number=model.rounds(self.store.path) + 1,
                 undrawn=undrawn_classes(self.store, records),
+                known=newest.classes if newest else (),
             )
         )
 

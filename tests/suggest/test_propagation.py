@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from sslseg.core.annotation import BACKGROUND, UNPAINTED
 from sslseg.suggest.propagation import REACH, extend, nearest, propagate
 
 
@@ -76,6 +77,18 @@ def test_what_is_unpainted_on_a_partial_slice_outvotes_nothing():
     halfway = extend(still, {0: disc, 8: dot}, 4, partial={0, 8})
     np.testing.assert_array_equal(halfway, np.maximum(disc, dot))
     assert not extend(still, {0: disc, 8: dot}, 7, partial={0, 8})[5:10, 5:10].any()
+
+
+def test_background_that_was_painted_on_a_partial_slice_is_believed():
+    """The nearer slice says that the disc is smaller there; what it leaves open the other fills."""
+    still, large = np.zeros((9, 20, 20)), np.zeros((20, 20), np.uint8)
+    small = large.copy()
+    large[4:12, 4:12] = 3
+    small[4:12, 4:12], small[6:9, 6:9], small[11] = BACKGROUND, 3, UNPAINTED
+    found = extend(still, {0: large, 8: small}, 7, partial={8})
+    expected = np.where(small == 3, 3, 0)
+    expected[11, 4:12] = 3
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_only_the_nearest_of_each_side_within_reach():

@@ -140,7 +140,7 @@ def test_class_stratified_takes_turns():
     assert [s.reason.split(";")[0] for s in found] == [
         "the turn of posterior: the model is unsure about it",
         "the turn of anterior: the model is unsure about it",
-        "the model is unsure about where a structure may be",
+        "the model is unsure about this slice",
     ]
 
 
@@ -412,8 +412,13 @@ def test_nothing_is_suggested_of_a_case_that_is_done(make_case, strategy):
     assert rank([replace(case, done=True) for case in cases], 12, strategy, classes=NAMES) == []
 
 
-def test_a_long_list_begins_as_a_short_one(make_case):
-    """Places along the structure are spread within each page, which is what people see at once."""
-    cases = [make_case(str(number), seed=number) for number in range(4)]
+@pytest.mark.parametrize("scored", [True, False])
+def test_a_long_list_begins_as_a_short_one(make_case, scored):
+    """The first page is as spread over places and kinds of cases as if there were no other."""
+    kinds = np.random.default_rng(0).normal(size=(15, 4))
+    cases = [
+        make_case(str(number), seed=number, scored=scored, features=kinds[number])
+        for number in range(15)
+    ]
     short, long = (rank(cases, count, classes=NAMES) for count in (12, 48))
     assert [(s.case, s.slice) for s in long[:12]] == [(s.case, s.slice) for s in short]

@@ -63,7 +63,7 @@ def test_where_one_kind_has_no_slices_left_the_other_fills_up(make_case, small):
 
 
 def test_a_cold_start_beside_predicted_cases_goes_on_in_the_plane_in_use(make_case):
-    """Alone the new case would begin in its sagittal plane, which has most slices."""
+    """Alone the new case would begin in its coronal plane."""
     cases = [make_case("old", annotated={Plane.AXIAL: (9,)}), make_case("new", scored=False)]
     found = rank(cases, 6, classes=NAMES)
     assert [s.case for s in found] == ["old", "new"] * 3
@@ -90,6 +90,14 @@ def test_a_class_is_looked_for_in_nineteen_slices_but_not_in_twenty(make_case, l
 def test_a_volume_drawn_from_end_to_end_does_not_end_the_look_in_the_others(make_case):
     drawn = make_case("drawn", annotated={Plane.AXIAL: tuple(range(20))})
     assert looks_on([drawn, *(make_case(str(n)) for n in range(9))])
+
+
+@pytest.mark.parametrize(
+    ("known", "looking"), [((), False), (("posterior",), True), (NAMES, False)]
+)
+def test_a_class_that_came_after_the_training_is_looked_for_all_the_same(make_case, known, looking):
+    cases = [make_case(str(n), annotated={Plane.AXIAL: (3, 8, 13)}) for n in range(9)]
+    assert looks_on(cases, known=known) is looking
 
 
 @pytest.mark.parametrize(("slices", "looking"), [(19, True), (20, False)])

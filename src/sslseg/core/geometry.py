@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 Array = npt.NDArray[Any]
 Matrix = tuple[tuple[float, float, float, float], ...]
 
-SAME_PLACE = 0.05
-"""Of a voxel: what rounded headers may move a grid by."""
+SAME_PLACE, LEAST_MM = 0.05, 0.01
+"""Of a voxel, and in mm in any case: what rounded headers may move a grid by."""
 
 STRIP_VOXELS, STRIP_RATIO = 8, 4
 """A slice with fewer voxels on one side, and so many times more on the other, is a strip."""
@@ -129,7 +129,7 @@ class Geometry(BaseModel):
         """
         if self.shape != other.shape:
             return False
-        tolerance_mm = SAME_PLACE * min(self.spacing)
+        tolerance_mm = max(LEAST_MM, SAME_PLACE * min(self.spacing))
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape])).reshape(3, -1)
         points = np.vstack([corners, np.ones(corners.shape[1])])
         return bool(np.abs((self.matrix - other.matrix) @ points).max() <= tolerance_mm)

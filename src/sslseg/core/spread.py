@@ -18,7 +18,10 @@ PARTIAL = "{count} partly labelled"
 """Said of a Dice on held-out slices where what is unpainted counts for nothing: it flatters."""
 
 NOT_OF_TARGET = "These slices are of the source: they tell nothing of the target."
-UNFAIR = "Unequal: one of them goes on from more trainings than the other."
+UNFAIR = (
+    "Unequal: one of them goes on from more trainings than the other; "
+    "Start anew (--fresh) compares both from the beginning."
+)
 
 
 def jackknife(without: Sequence[float | None]) -> float | None:

@@ -10,6 +10,10 @@ Box = tuple[int, int, int, int]
 """Part of a slice ``(H, W)`` in voxels: rows from and to, columns from and to, ends excluded."""
 
 
+PAGE = 12
+"""Suggestions that are in sight together."""
+
+
 class Suggestion(BaseModel):
     """One slice worth labelling.
 

@@ -32,7 +32,7 @@ VERSION = 4
 """Raised when the arrays below change meaning; older cache entries are then made anew."""
 
 CLIP = (0.5, 99.5)
-AIR_HU, LEAST_HU = -500.0, -1000.0
+AIR_HU, LEAST_HU, FAINTER = -500.0, -1000.0, 0.25
 LOWEST_HU, VOID_HU, AIR_SHARE, SAMPLED = -3100, -900, 0.05, 1_000_000
 """What Hounsfield units go down to, with and without the void around the scanner's field; the share
 of air from which a volume passes for CT; about how many voxels are looked at."""
@@ -66,10 +66,10 @@ def normalise(data: Array, modality: str = "") -> npt.NDArray[np.float32]:
     """Clip to robust percentiles and z-score.
 
     Percentiles 0.5 and 99.5, mean and deviation are of the finite voxels; on CT of those denser
-    than -500 HU, so that the air around a patient does not set the scale. There the lower bound is
-    air, -1000 HU, so that a lung still differs from what it holds. Most formats do not say what is
-    CT; then it is what `in_hounsfield` takes for it. Non-finite voxels become the lower bound; a
-    constant volume becomes zeros.
+    than -500 HU, so that the air around a patient does not set the scale. Below the percentile a
+    quarter of the contrast is kept down to air, -1000 HU, so that a lung still differs from what it
+    holds. Most formats do not say what is CT; then it is what `in_hounsfield` takes for it.
+    Non-finite voxels become the least value; a constant volume becomes zeros.
 
     Parameters
     ----------
@@ -91,6 +91,7 @@ def normalise(data: Array, modality: str = "") -> npt.NDArray[np.float32]:
     least = min(low, LEAST_HU) if is_ct else low
     values[~finite] = least
     np.clip(values, least, high, out=values)
+    values[values < low] = low + FAINTER * (values[values < low] - low)
     values -= mean
     values /= deviation
     return values

@@ -211,7 +211,7 @@ class ProjectData:
             if self._says_all(record) or np.any(own() != IGNORE):
                 make = partial(_resampled, own, plane.axis, index, old, new)
                 place = grid_index(index, old[plane.axis], new[plane.axis])
-                found.append(HeldOutSlice(prepared, plane, place, make, not complete))
+                found.append(HeldOutSlice(prepared, plane, place, make, partial=not complete))
         return found
 
     def _says_all(self, record: SliceRecord) -> bool:

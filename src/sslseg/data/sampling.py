@@ -23,7 +23,7 @@ from sslseg.data.targets import Target
 from sslseg.data.voxels import Voxels
 
 CLASS_CENTRED = 0.5
-"""Share of labelled items centred on a voxel of a random class instead of any annotated voxel."""
+"""Share of labelled items around a voxel of a random structure instead of any annotated voxel."""
 
 OWN_PLANE, TRIES = 0.5, 20
 """Where slices of several planes are annotated: share of a slice network's labelled items that lie

@@ -56,18 +56,18 @@ def simulate(project: Path, request: SimulationRequest, control: Control) -> Ite
     done = sum(len(each.rounds) for each in replays)
     words = f"Done so far: {counted(done, 'round')}. Scored on: {world.scoring()['words']}"
     yield _report(world, replays, f"{world.taking_part} {words}".strip())
-    failed = []
+    failed: dict[str, SslsegError] = {}
     for replay in replays:
         try:
             yield from _played(world, replays, replay, blind)
         except SslsegError as error:
             if lasting(error):
                 raise
-            failed.append(error)
-            name = f"{replay.curve.name}, seed {replay.arm.seed}"
-            yield _report(world, replays, f"{name}: left out. {error}")
+            failed[f"{replay.curve.name}, seed {replay.arm.seed}"] = error
     if failed:
-        raise failed[0]
+        words = " ".join(f"{name}: left out. {error}" for name, error in failed.items())
+        yield _report(world, replays, words)
+        raise next(iter(failed.values()))
 
 
 def _played(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from sslseg.core.errors import SslsegError
@@ -32,9 +33,12 @@ def measured(run: Path) -> Validated | None:
     """Return what a run measured last on held-out slices, if it did and that can be read."""
     try:
         lines = (run / VALIDATIONS).read_text(encoding="utf-8").splitlines()
-        return Validated.model_validate_json(lines[-1])
-    except (OSError, IndexError, ValueError):
+    except OSError:
         return None
+    for line in reversed(lines):
+        with suppress(ValueError):  # cut short
+            return Validated.model_validate_json(line)
+    return None
 
 
 def runs(project: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sslseg.core.suggestion import PAGE
 from sslseg.suggest.along import Along
 from sslseg.suggest.cost import drawing_seconds
 from sslseg.suggest.novelty import Novelty
@@ -20,9 +21,6 @@ FLOOR = 0.05
 
 FOR_VALIDATION = 0.5
 """Factor of cases whose slices are held out: those teach only in the second half of a run."""
-
-PAGE = 12
-"""Slices that are looked through together."""
 
 WAITING = 1e-3
 """Factor of planes that are not in use, once those in use have no slice left."""

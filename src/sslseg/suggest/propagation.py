@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sslseg.core.annotation import BACKGROUND, UNPAINTED
+
 Labels = npt.NDArray[np.uint8]
 Image = npt.NDArray[np.float32]
 Window = tuple[slice, slice]
@@ -71,8 +73,8 @@ def extend(
     index : int
         The slice to label.
     partial : collection of int
-        Those of `known` that are not complete. What is unpainted there counts for nothing beside a
-        complete slice.
+        Those of `known` that are not complete. What is unpainted there (0) counts for nothing
+        beside a complete slice; painted background (`BACKGROUND`) does.
 
     Returns
     -------
@@ -81,7 +83,8 @@ def extend(
     """
     sides = nearest(known, index)
     result = np.zeros(stack.shape[1:], np.uint8)
-    values = sorted({int(v) for side in sides for v in np.unique(known[side])} - {0})
+    seen = {int(value) for side in sides for value in np.unique(known[side])}
+    values = sorted(seen - {UNPAINTED, BACKGROUND})
     if not values:
         return result
     window = _window([known[side] for side in sides])
@@ -90,7 +93,7 @@ def extend(
     for side in sides:
         members = _memberships(known[side][window], values)
         if side in partial:
-            members[0] *= UNSAID if alone else 0
+            members[0][known[side][window] == UNPAINTED] = UNSAID if alone else 0
         votes += _carried(stack, window, members, side, index) / abs(side - index)
     result[window] = np.array([0, *values], np.uint8)[votes.argmax(axis=0)]
     return result
@@ -106,7 +109,8 @@ def nearest(known: Mapping[int, Labels], index: int) -> list[int]:
 
 def _window(labels: Sequence[Labels]) -> Window:
     """Return the part of a slice that holds all labels and a margin."""
-    rows, columns = np.nonzero(np.any([each != 0 for each in labels], axis=0))
+    drawn = [(each != UNPAINTED) & (each != BACKGROUND) for each in labels]
+    rows, columns = np.nonzero(np.any(drawn, axis=0))
     spans = [
         slice(max(0, int(at.min()) - MARGIN), int(at.max()) + 1 + MARGIN) for at in (rows, columns)
     ]
@@ -114,8 +118,9 @@ def _window(labels: Sequence[Labels]) -> Window:
 
 
 def _memberships(labels: Labels, values: Sequence[int]) -> Image:
-    """Return ``(1 + values, H, W)`` in {0, 1}, background first."""
-    return np.stack([labels == value for value in (0, *values)]).astype(np.float32)
+    """Return ``(1 + values, H, W)`` in {0, 1}, background first, painted or not."""
+    nothing = (labels == UNPAINTED) | (labels == BACKGROUND)
+    return np.stack([nothing, *(labels == value for value in values)]).astype(np.float32)
 
 
 def _carried(

@@ -107,4 +107,4 @@ def _off_the_object(table: Table, row: int) -> str:
 
 def _about(table: Table, row: int, classes: Sequence[str]) -> str:
     masses = table.values["classes"][row]
-    return classes[int(masses.argmax())] if masses.any() else "where a structure may be"
+    return classes[int(masses.argmax())] if masses.any() else "this slice"

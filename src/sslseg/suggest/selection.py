@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 
 from sslseg.core.geometry import Plane
-from sslseg.core.suggestion import Box, Suggestion
+from sslseg.core.suggestion import PAGE, Box, Suggestion
 from sslseg.suggest.coldstart import typical_order
 from sslseg.suggest.greedy import Pick, pick
 from sslseg.suggest.reasons import HELD_OUT, how_far, how_long, why_scored, why_spread
@@ -44,8 +44,9 @@ def rank(
     seed: int = 0,
     round_number: int = 0,
     undrawn: Sequence[str] = (),
+    known: Sequence[str] = (),
 ) -> list[Suggestion]:
-    """Return up to `count` unannotated slices worth labelling, best first.
+    """Return up to `count` unannotated slices worth labelling, best first; `auto` page by page.
 
     Parameters
     ----------
@@ -71,6 +72,9 @@ def rank(
         random or equally spaced, to compare with. It ends, since the class may be nowhere, once 20
         slices are annotated. A case counts with three of them at most; where there are too few
         cases for that, with its part of the 20.
+    known : sequence of str
+        Classes of the newest model; empty without one. An undrawn class that is none of them came
+        later and is looked for until the next training, whatever was annotated before.
 
     Raises
     ------
@@ -82,7 +86,7 @@ def rank(
     rng = np.random.default_rng(seed)
     if chosen.base == "doubt":
         check_critics([case.critic for case in cases if case.scores is not None])
-    sought, everyone = _sought(cases, undrawn), range(len(cases))
+    sought, everyone = _sought(cases, undrawn, known), range(len(cases))
     table = Table.of(cases)
     if chosen.score is None or not len(table):
         kind = strategy if strategy == EQUAL else COLD_START
@@ -110,14 +114,16 @@ def rank(
     return _alternately(looks, _alternately(found, rest))
 
 
-def _sought(cases: Sequence[CaseView], undrawn: Sequence[str]) -> Sequence[str]:
-    """Return the undrawn classes, or none once they were looked for in vain for long enough.
+def _sought(
+    cases: Sequence[CaseView], undrawn: Sequence[str], known: Sequence[str]
+) -> Sequence[str]:
+    """Return the undrawn classes, or the new ones once all were looked for in vain for long enough.
 
     One volume that was drawn from end to end says little of the others, so it counts as a visit.
     """
     most = max(VISIT, -(-LOOKS // max(len(cases), 1)))
     looked = sum(min(case.labelled, most) for case in cases)
-    return undrawn if looked < LOOKS else ()
+    return [name for name in undrawn if looked < LOOKS or (known and name not in known)]
 
 
 def _share(count: int, predicted: int, cases: int) -> int:
@@ -141,7 +147,8 @@ def _without_model(
     if strategy == EQUAL:
         targets = spread_slices(cases, rng.permutation(among).tolist(), 1, 0.0, 1.0)
     else:
-        order = typical_order(cases, -(-count // VISIT), rng, among)
+        # Kinds of cases for the first page: of more, each case would be a kind of its own.
+        order = typical_order(cases, -(-min(count, PAGE) // VISIT), rng, among)
         targets = spread_slices(cases, order, VISIT, *INNER)
     labelled = any(case.labelled for case in cases)
     found: list[Suggestion] = []

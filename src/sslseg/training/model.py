@@ -48,8 +48,8 @@ class ModelFacts(BaseModel):
     critic: CriticHealth = CriticHealth()
     annotated: int | None = None
     """How many slices said something when it began; None of models made before this was kept."""
-    trainings: int = 1
-    """How many trainings its weights went through, this one included."""
+    trainings: int | None = None
+    """How many trainings its weights went through, this one included; None if older ones did."""
 
 
 def settings_of(

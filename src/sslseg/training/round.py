@@ -207,9 +207,10 @@ class Round:
         )
 
     @property
-    def trainings(self) -> int:
-        """How many trainings the weights went through, this one included."""
-        return 1 if self.before is None else self.before.trainings + 1
+    def trainings(self) -> int | None:
+        """How many trainings the weights went through, this one included; None if unknown."""
+        before = 0 if self.before is None else self.before.trainings
+        return None if before is None else before + 1
 
     @property
     def _compares(self) -> bool:
