@@ -118,7 +118,7 @@ def main() -> None:
     """Run and print against the limit; end with 1 where it is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=100)
-    parser.add_argument("--count", type=int, default=12, help="suggestions asked for")
+    parser.add_argument("--count", type=int, default=48, help="suggestions asked for")
     parser.add_argument("--repeats", type=int, default=5)
     size = vars(parser.parse_args())
     alone = recorded(FILE, size, partial(ranking, **size))["seconds"]
