@@ -215,10 +215,11 @@ def test_one_page_is_in_sight_and_it_follows_the_one_that_is_visited(labelling, 
     assert controller.view.slices.index == PAGE + 1
     assert shown.count() == PAGE
     assert f" {PAGE + 1}\n" in shown.currentItem().text()
-    wanted = many[3]
-    labelling.suggestions.list.itemClicked.emit(shown.item(1))
-    assert controller.view.slices.index == wanted.slice
-    assert f" {wanted.slice}\n" in shown.currentItem().text()
+    before = [shown.item(row).text() for row in range(PAGE)]
+    labelling.suggestions.list.itemClicked.emit(shown.item(0))
+    assert controller.view.slices.index == many[PAGE].slice
+    assert (shown.currentRow(), shown.count()) == (0, PAGE)
+    assert [shown.item(row).text() for row in range(PAGE)] == before, "it does not move below her"
 
 
 def test_a_case_that_is_done_leaves_the_list(labelling, qtbot):

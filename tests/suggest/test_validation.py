@@ -100,6 +100,6 @@ def test_a_session_tells_which_cases_are_held_out(session, monkeypatch):
 
 def test_where_nothing_is_measured_no_case_is_held_out(session, monkeypatch):
     request = SimpleNamespace(settings={"validation": False})
-    facts = SimpleNamespace(method="supervised", request=request)
+    facts = SimpleNamespace(method="supervised", request=request, classes=NAMES)
     monkeypatch.setattr("sslseg.session.model.load_facts", lambda _: facts)
     assert held_out(session, monkeypatch) == []
