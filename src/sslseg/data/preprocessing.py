@@ -91,7 +91,8 @@ def normalise(data: Array, modality: str = "") -> npt.NDArray[np.float32]:
     least = min(low, LEAST_HU) if is_ct else low
     values[~finite] = least
     np.clip(values, least, high, out=values)
-    values[values < low] = low + FAINTER * (values[values < low] - low)
+    below = values < low  # nothing but on CT
+    values[below] = low + FAINTER * (values[below] - low)
     values -= mean
     values /= deviation
     return values
