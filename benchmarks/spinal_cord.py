@@ -34,6 +34,7 @@ from common import (
     options,
     paired,
     request_of,
+    settings_of,
     shown,
     spread,
     table,
@@ -207,6 +208,7 @@ def main() -> None:
     parser = options(__doc__, minutes=4.0, seeds=[0, 1, 2, 3, 4])
     parser.add_argument("--methods", nargs="+", default=[DEFAULT_METHOD, "supervised"])
     parser.add_argument("--subjects", nargs="+", help="leave out these alone")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     data = data_folder(parser, args.data, "spinal_cord", only_kept=args.table)
     subjects = args.subjects or subjects_of(args, data)
@@ -214,7 +216,7 @@ def main() -> None:
     for seed in args.seeds:
         for out in subjects:
             for method in args.methods:
-                request = request_of(args, method, seed, {})
+                request = request_of(args, method, seed, settings_of(args.set))
                 key = {
                     "request": request.model_dump(mode="json"),
                     "out": out,
