@@ -10,8 +10,8 @@ from sslseg.core.annotation import BACKGROUND, SliceState
 from sslseg.core.control import Control
 from sslseg.core.geometry import Plane
 from sslseg.data import project
+from sslseg.data.coverage import coverage
 from sslseg.data.islands import ENOUGH, expected, without_islands
-from sslseg.data.project import coverage
 from sslseg.session import Session
 
 

@@ -21,9 +21,10 @@ from engine_worlds import (
 
 from sslseg.core.annotation import BACKGROUND, IGNORE, Annotation, SliceState
 from sslseg.core.geometry import Plane, take_slice
+from sslseg.data.coverage import coverage
 from sslseg.data.held_out import on_grid
 from sslseg.data.preprocessing import resample_target
-from sslseg.data.project import ProjectData, coverage
+from sslseg.data.project import ProjectData
 from sslseg.data.targets import grid_index, held_out, training_target, validation_target
 from sslseg.storage.images import describe
 from sslseg.storage.store import ProjectStore

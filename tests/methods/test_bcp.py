@@ -61,8 +61,13 @@ def test_every_item_takes_part(labelled, unlabelled):
 
 
 def terms(batch: Batch, teacher: tuple[float, ...], fraction=1.0, **params) -> dict[str, Tensor]:
+    """Return what a step gives of a teacher who is believed whatever it says of drawn voxels."""
     nets = {"student": Says(*STUDENT), "teacher": Says(*teacher)}
-    return make_method("bcp", **params).step(batch, tiny_views(), nets, fraction).terms
+    return (
+        make_method("bcp", **({"trust": 0} | params))
+        .step(batch, tiny_views(), nets, fraction)
+        .terms
+    )
 
 
 def half_known() -> Batch:
@@ -97,12 +102,38 @@ def test_an_unsure_teacher_makes_no_background():
 def test_a_voxel_has_a_truth_or_a_pseudo_label_and_every_hidden_one_has_one():
     """The labelled item's own unannotated voxels learn from the teacher too: sparse slices."""
     method, batch = make_method("bcp", threshold=0.0), half_known()
-    pseudo = method._pseudo_labels(Says(*SURE), batch)
+    pseudo = method._pseudo_labels(torch.softmax(Says(*SURE)(batch.x), 1), batch.y)
     swap = exchange(batch, tiny_views())
     known, taught = swap(batch.y) != IGNORE, swap(pseudo) != IGNORE
     assert not (known & taught).any()
     assert (known | taught).all()
     assert (pseudo[0, :, 3:] == 1).all()
+
+
+def test_a_teacher_that_misses_what_was_drawn_teaches_nothing():
+    """It says 1 where 2 was drawn: the step is as at first, labelled items among themselves."""
+    batch, student = half_known(), Says(*STUDENT)
+    nets = {"student": student, "teacher": Says(*SURE)}
+    out = make_method("bcp").step(batch, tiny_views(), nets, 1.0)
+    assert list(out.terms) == ["supervised"]
+    assert len(student.saw) == batch.labelled
+
+
+def test_a_teacher_that_finds_it_teaches_as_before():
+    batch = half_known()
+    batch.y[0, :, :3] = 1
+    always, gated = (terms(batch, SURE, trust=trust) for trust in (0, 0.8))
+    assert gated["consistency"] == always["consistency"] > 0
+
+
+def test_what_was_seen_of_the_teacher_goes_on_with_the_run():
+    method = make_method("bcp")
+    method.trust.counts = torch.tensor([[1.0, 3.0], [2.0, 4.0]])
+    again = make_method("bcp")
+    again.remember(method.memory())
+    assert torch.equal(again.trust.counts, method.trust.counts)
+    again.remember({})
+    assert again.trust.weight() == method.trust.weight() == pytest.approx(2 * 0.625 / 0.8 - 1)
 
 
 def test_at_first_labelled_items_exchange_among_themselves():
@@ -137,8 +168,9 @@ def test_smaller_pieces_are_ignored_not_background():
     torch.manual_seed(0)
     batch = tiny_batch(2)
     nets = make_method("bcp").build(Maker(tiny_plan(2).network))
-    every = make_method("bcp", threshold=0.0)._pseudo_labels(nets["teacher"], batch)
-    best = make_method("bcp", threshold=0.0, largest=True)._pseudo_labels(nets["teacher"], batch)
+    said = torch.softmax(nets["teacher"](batch.x), 1)
+    every = make_method("bcp", threshold=0.0)._pseudo_labels(said, batch.y)
+    best = make_method("bcp", threshold=0.0, largest=True)._pseudo_labels(said, batch.y)
     dropped = every != best
     assert dropped.any()
     assert (best[dropped] == IGNORE).all()

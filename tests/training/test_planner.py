@@ -11,12 +11,13 @@ import torch
 from engine_worlds import record
 
 from sslseg.core.geometry import Plane, first_plane
+from sslseg.data.coverage import Coverage
 from sslseg.data.preprocessing import grid_shape
-from sslseg.data.project import Coverage
 from sslseg.methods.shared import TrainingParams
 from sslseg.networks.factory import Maker
 from sslseg.training.device import Device
-from sslseg.training.planner import choose_spacing, make_plan
+from sslseg.training.planner import make_plan
+from sslseg.training.planner_grid import choose_spacing
 from sslseg.training.planner_sizes import PIXELS_CPU, VOXELS_CPU
 
 LAPTOP = Device(torch.device("cpu"), "CPU", 8 * 2**30, None, 2)

@@ -10,7 +10,7 @@ import torch
 from engine_worlds import record
 
 from sslseg.core.geometry import Plane
-from sslseg.data.project import Coverage
+from sslseg.data.coverage import Coverage
 from sslseg.methods.shared import TrainingParams
 from sslseg.training.device import Device
 from sslseg.training.planner import LOOKS, make_plan

@@ -13,7 +13,7 @@ from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import FinishReason
 from sslseg.core.geometry import Plane
-from sslseg.data.project import Coverage
+from sslseg.data.coverage import Coverage
 from sslseg.methods.parameters import fill
 from sslseg.methods.shared import TrainingParams
 from sslseg.session import Session
@@ -84,7 +84,7 @@ def test_boxes_that_are_taught_by_slices_choose_their_own_patch():
     params = settings(relay=True, patch=16)
     plan = make_plan(cases, CORONAL, CLASSES, LAPTOP, params)
     assert plan.patch == (16, 16)
-    boxes = relayed(plan, cases, LAPTOP, params).boxes
+    boxes = relayed(plan, cases, CORONAL, LAPTOP, params).boxes
     assert boxes is not None
     assert min(boxes.patch) > 30
 

@@ -26,7 +26,7 @@ from engine_worlds import (
 from sslseg.core.annotation import IGNORE
 from sslseg.core.control import Control
 from sslseg.core.geometry import Plane
-from sslseg.data.project import Coverage
+from sslseg.data.coverage import Coverage
 from sslseg.inference.maps import Maps, blended
 from sslseg.inference.pair import Pair
 from sslseg.inference.predictor import Predictor
@@ -66,7 +66,7 @@ def planned(shape=CROPS, spacing=(1, 1, 1), **params):
     chosen = TrainingParams.model_validate({"relay": True} | params)
     covered = Coverage(Counter({Plane.CORONAL: 12}))
     plan = make_plan(given, covered, CLASSES, LAPTOP, chosen)
-    return relayed(plan, given, LAPTOP, chosen)
+    return relayed(plan, given, covered, LAPTOP, chosen)
 
 
 def test_crops_hand_over_to_boxes_that_hold_them():

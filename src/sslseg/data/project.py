@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from sslseg.core.annotation import IGNORE, SliceRecord, SliceState, slice_target
-from sslseg.core.geometry import Plane
-from sslseg.data import islands
 from sslseg.data.blocks import Blocks
 from sslseg.data.held_out import HeldOutSlice, on_grid, painted
 from sslseg.data.preprocessing import Spacing, load_prepared, resample_target
@@ -242,45 +238,3 @@ def _resampled(
 def _newest(records: Sequence[SliceRecord]) -> int:
     """Return the newest revision of a case, 0 before the first."""
     return max((record.revision for record in records), default=0)
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """What is annotated, as the planner needs it.
-
-    Parameters
-    ----------
-    planes : Counter of Plane
-        How many slices say something, by plane.
-    dense : bool
-        Whether more than half of the annotated cases' voxels lie in annotated slices.
-    islands : bool
-        Whether a prediction may well have islands, as far as complete slices tell.
-    """
-
-    planes: Counter[Plane]
-    dense: bool = False
-    islands: bool = False
-
-
-def coverage(store: ProjectStore) -> Coverage:
-    """Return which planes are annotated, whether whole volumes are, and what slices show."""
-    planes: Counter[Plane] = Counter()
-    by_case: dict[str, Counter[Plane]] = defaultdict(Counter)
-    for record in store.slices():
-        if record.state is not SliceState.NONE:
-            planes[record.key.plane] += 1
-            by_case[record.key.case][record.key.plane] += 1
-    shares = [
-        max(count / store.case(name).geometry.slices(plane) for plane, count in counts.items())
-        for name, counts in by_case.items()
-    ]
-    dense = bool(shares) and sum(shares) / len(shares) > 0.5
-    return Coverage(planes, dense, islands.expected(_foreground(store)))
-
-
-def _foreground(store: ProjectStore) -> Iterator[npt.NDArray[np.bool_]]:
-    """Yield the foreground of complete slices, of at most `MOST_LOOKED_AT` spread over all."""
-    complete = [record for record in store.slices() if record.state is SliceState.COMPLETE]
-    for record in complete[:: math.ceil(len(complete) / MOST_LOOKED_AT) or 1]:
-        yield slice_target(store.labels_at(record.revision), record.state) > 0

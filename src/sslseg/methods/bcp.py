@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,8 @@ from sslseg.data.views import CutMix, Views
 from sslseg.losses.masked import supervised
 from sslseg.losses.ramps import Ramp
 from sslseg.methods.base import Method, Networks, SemiSupervisedParams, StepOutput
-from sslseg.methods.shared import ADVANCED
+from sslseg.methods.shared import ADVANCED, CriticParams
+from sslseg.methods.trust import Trust
 
 BOX = 2 / 3
 """Of each side of the patch."""
@@ -33,6 +35,14 @@ class BcpParams(SemiSupervisedParams):
         ge=0,
         le=1,
         description="Teacher probability from which its label is believed; 0 is the paper's.",
+        json_schema_extra=ADVANCED,
+    )
+    trust: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="Dice of the teacher on annotated voxels from which its labels count fully, up "
+        "to half of which not at all; 0, the paper's, believes it from the start.",
         json_schema_extra=ADVANCED,
     )
     largest: bool = Field(
@@ -77,10 +87,11 @@ class Bcp(Method[BcpParams]):
     The paper's labelled volumes are dense. With few slices the "labelled region" is the annotated
     voxels, wherever they land; all others learn from the teacher, those of labelled items too.
     Voxels where the teacher is unsure are ignored, with `largest` also pieces that are not the
-    largest; the paper makes the latter background. Both mixtures are of one pair of items and one
-    box, where the paper takes other items for the second.
+    largest; the paper makes the latter background. A teacher that does not find what people drew
+    teaches nothing yet (`Trust`). Both mixtures are of one pair of items and one box, where the
+    paper takes other items for the second.
 
-    Defaults: consistency 0.5, start 0.3, threshold 0.8, largest False, ema_decay 0.99.
+    Defaults: consistency 0.5, start 0.3, threshold 0.8, trust 0.8, largest False, ema_decay 0.99.
     """
 
     name = "bcp"
@@ -92,6 +103,10 @@ class Bcp(Method[BcpParams]):
     source = "Bai et al., CVPR 2023"
     Params = BcpParams
 
+    def __init__(self, params: BcpParams, critic: CriticParams | None = None) -> None:
+        super().__init__(params, critic)
+        self.trust = Trust(params.trust)
+
     def ramps(self) -> dict[str, Ramp]:
         """Pseudo-labels rise over a fifth of the run once the supervised share is over."""
         return {"consistency": self.params.rise()}
@@ -100,20 +115,40 @@ class Bcp(Method[BcpParams]):
         """Return the terms of annotated and of pseudo-labelled voxels of the mixed items."""
         if self.params.idle(fraction) or batch.unlabelled == 0:
             return _among_labelled(batch.head(), views, nets["student"])
+        ours, y = batch.x[: batch.labelled], batch.y[: batch.labelled]
+        said = _probabilities(nets["teacher"], ours)
+        self.trust.look(said, y)
+        trust = self.trust.weight()
+        if trust == 0:
+            return _among_labelled(batch.head(), views, nets["student"])
+        theirs = _probabilities(nets["teacher"], batch.x[batch.labelled :])
         swap = exchange(batch, views)
-        pseudo = swap(self._pseudo_labels(nets["teacher"], batch))
+        pseudo = swap(self._pseudo_labels(torch.cat([said, theirs]), batch.y))
         logits, y = nets["student"](swap(batch.x)), swap(batch.y)
-        terms = {"supervised": supervised(logits, y), "consistency": supervised(logits, pseudo)}
+        taught = trust * supervised(logits, pseudo)
+        terms = {"supervised": supervised(logits, y), "consistency": taught}
         return StepOutput(terms, logits, y)
 
-    @torch.no_grad()
-    def _pseudo_labels(self, teacher: nn.Module, batch: Batch) -> Tensor:
-        """Return the teacher's labels ``(B, *S)``; IGNORE where unsure or annotated."""
-        sure, label = torch.softmax(teacher(batch.x).float(), dim=1).max(1)
-        believed = (batch.y < 0) & (sure >= self.params.threshold)
+    def _pseudo_labels(self, said: Tensor, y: Tensor) -> Tensor:
+        """Return labels ``(B, *S)`` from probabilities; IGNORE where unsure or annotated."""
+        sure, label = said.max(1)
+        believed = (y < 0) & (sure >= self.params.threshold)
         if self.params.largest:
             believed &= largest_pieces(label)
         return torch.where(believed, label, torch.full_like(label, IGNORE))
+
+    def memory(self) -> dict[str, Tensor]:
+        """Return how the teacher fared lately."""
+        return {"trust": self.trust.counts}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Take back how the teacher fared."""
+        self.trust.counts = memory.get("trust", self.trust.counts)
+
+
+@torch.no_grad()
+def _probabilities(teacher: nn.Module, x: Tensor) -> Tensor:
+    return torch.softmax(teacher(x).float(), dim=1)
 
 
 def _among_labelled(items: Batch, views: Views, net: nn.Module) -> StepOutput:

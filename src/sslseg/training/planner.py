@@ -9,15 +9,15 @@ from statistics import median
 
 from pydantic import BaseModel, ConfigDict
 
-from sslseg.core.errors import SslsegError
 from sslseg.core.geometry import Plane, first_plane, is_strip
 from sslseg.core.volume import CaseRecord
+from sslseg.data.coverage import Coverage
 from sslseg.data.preprocessing import Spacing, grid_shape
-from sslseg.data.project import Coverage
 from sslseg.data.sampling import PatchPlan
 from sslseg.methods.shared import TrainingParams
 from sslseg.networks.factory import NetworkSpec
 from sslseg.training.device import Device
+from sslseg.training.planner_grid import ANISOTROPIC, choose_spacing
 from sslseg.training.planner_sizes import (
     SHIFTS,
     VOXELS_CPU,
@@ -30,15 +30,6 @@ from sslseg.training.planner_sizes import (
     room,
     rounded,
 )
-
-ANISOTROPIC = 2.5
-"""Ratio of voxel sizes from which slices are thick and 3-D convolutions waste them."""
-
-SAME_SPACING = 0.15
-"""Relative difference below which a case keeps its own grid."""
-
-FARTHEST = 4
-"""Times finer or coarser than the volumes to which they may be resampled on request."""
 
 LOOKS, CALMEST = 700.0, 0.1
 """A run that looks at each slice more often than this has its learning rate lowered in
@@ -140,9 +131,10 @@ def make_plan(
     SslsegError
         When the user fixed a voxel size far from the volumes', or a patch too large for the device.
     """
-    spacing, spacing_words = choose_spacing(cases, params.spacing)
+    hurried, last = device.is_cpu, before.spacing if before else None
+    spacing, spacing_words = choose_spacing(cases, params.spacing, covered.thinnest, hurried, last)
     patience = minutes if device.is_cpu and minutes is not None else math.inf
-    axis, axis_words = choose_axis(cases, covered, params, patience, boxes)
+    axis, axis_words = choose_axis(cases, covered, params, patience, boxes, spacing)
     shapes = [grid_shape(case, spacing) for case in cases]
     # The median, as nnU-Net has it: with the largest, most volumes would be padded far.
     usual = [math.ceil(median(shape[a] for shape in shapes)) for a in range(3) if a != axis]
@@ -245,69 +237,18 @@ def default_minutes(device: Device) -> float:
     return MINUTES_CPU if device.is_cpu else MINUTES_GPU
 
 
-def choose_spacing(cases: Sequence[CaseRecord], asked: str = "auto") -> tuple[Spacing, str]:
-    """Return the median voxel size along each axis where cases differ, None where they agree.
-
-    The coarse axis of thick slices always keeps each case's own slices: resampling it would
-    invent or drop annotated slices. `asked` is "auto", "own" or a voxel size in mm.
-
-    Raises
-    ------
-    SslsegError
-        When that size is far from the volumes'.
-    """
-    if asked == "own":
-        return (None, None, None), "Every volume keeps its own voxels, as asked."
-    medians = [median(case.geometry.spacing[axis] for case in cases) for axis in range(3)]
-    thick = [middle > ANISOTROPIC * min(medians) for middle in medians]
-    if asked != "auto":
-        return _asked_spacing(medians, thick, float(asked))
-    chosen: list[float | None] = []
-    for axis, middle in enumerate(medians):
-        spread = max(abs(case.geometry.spacing[axis] / middle - 1) for case in cases)
-        chosen.append(None if thick[axis] or spread <= SAME_SPACING else round(middle, 4))
-    if chosen == [None, None, None]:
-        return (None, None, None), "Every volume keeps its own voxels."
-    found = (chosen[0], chosen[1], chosen[2])
-    return found, f"Voxels are made alike, to {_along_axes(found)}, since volumes differ there."
-
-
-def _asked_spacing(
-    medians: Sequence[float], thick: Sequence[bool], size: float
-) -> tuple[Spacing, str]:
-    """Return `size` along every axis but that of thick slices."""
-    own = [middle for middle, far in zip(medians, thick, strict=True) if not far]
-    finest, coarsest = max(own) / FARTHEST, min(own) * FARTHEST
-    if not finest <= size <= coarsest:
-        raise SslsegError(
-            f"spacing={size:g}",
-            f"{finest:.2g} to {coarsest:.2g} mm, since voxels are {min(own):.2g} mm or more",
-            "Change the value and train again.",
-        )
-    chosen = [None if far else size for far in thick]
-    stay = "; thick slices stay as they are" if any(thick) else ""
-    found = (chosen[0], chosen[1], chosen[2])
-    return found, f"Voxels are made alike, to {_along_axes(found)}, as asked{stay}."
-
-
-def _along_axes(spacing: Spacing) -> str:
-    """Return voxel sizes by direction, such as "1 mm from left to right"."""
-    directions = ("from left to right", "from back to front", "from foot to head")
-    sizes = zip(spacing, directions, strict=True)
-    return ", ".join(f"{size:g} mm {way}" for size, way in sizes if size is not None)
-
-
 def choose_axis(
     cases: Sequence[CaseRecord],
     covered: Coverage,
     params: TrainingParams,
     patience: float = math.inf,
     boxes: bool = False,
+    spacing: Spacing = (None, None, None),
 ) -> tuple[int | None, str]:
     """Return the slice axis of a 2.5-D network, or None for 3-D, and why.
 
     `patience` is how many minutes a run on a CPU lasts; without end for steps and on other devices.
-    `boxes` as in `make_plan`.
+    `boxes` as in `make_plan`, `spacing` as it was chosen.
     """
     coarse = coarse_axis(cases)
     planes = covered.planes
@@ -331,12 +272,12 @@ def choose_axis(
         return flat.axis, f"2.5-D network on {flat} slices, since {why}."
     if not planes:
         return used.axis, f"2.5-D network on {used} slices, since nothing is labelled yet."
-    return _by_labels(used, covered, patience, boxes_take(cases))
+    return _by_labels(used, covered, patience, boxes_take(cases, spacing))
 
 
-def boxes_take(cases: Sequence[CaseRecord]) -> float:
-    """Return how many minutes a run on a CPU needs for a network of boxes."""
-    voxels = median(math.prod(case.geometry.shape) for case in cases)
+def boxes_take(cases: Sequence[CaseRecord], spacing: Spacing) -> float:
+    """Return how many minutes a run on a CPU needs for a network of boxes on this grid."""
+    voxels = median(math.prod(grid_shape(case, spacing)) for case in cases)
     return BOXES_TAKE_MINUTES * max(1.0, voxels / (FEW_BOXES * VOXELS_CPU))
 
 

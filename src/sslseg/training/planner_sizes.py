@@ -10,7 +10,7 @@ from sslseg.methods.shared import TrainingParams
 from sslseg.networks.factory import NetworkSpec
 from sslseg.training.device import Device
 
-PIXELS_CPU, PIXELS_GPU = 192 * 192, 384 * 384
+PIXELS_CPU, PIXELS_GPU = 96 * 96, 384 * 384
 VOXELS_CPU, VOXELS_GPU = 64 * 64 * 64, 128 * 128 * 128
 MANY_LOOKS_CPU, MANY_LOOKS_GPU = 500_000, 16_000_000
 """Voxels of the largest volume up to which a prediction is the mean of four looks."""

@@ -12,8 +12,8 @@ from sslseg.core.config import TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import Event, RunStarted, Task
+from sslseg.data.coverage import coverage
 from sslseg.data.preprocessing import load_prepared, prepare_all
-from sslseg.data.project import coverage
 from sslseg.data.sampling import Sampler, TrainingCase
 from sslseg.methods.shared import CriticParams, TrainingParams
 from sslseg.pretraining import find

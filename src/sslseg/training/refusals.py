@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sslseg.core.errors import SslsegError
-from sslseg.data.project import Coverage
+from sslseg.data.coverage import Coverage
 from sslseg.methods.base import Method, MethodParams
 from sslseg.methods.shared import TrainingParams
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from sslseg.core.annotation import IGNORE
 from sslseg.core.control import Control
 from sslseg.core.volume import CaseRecord
+from sslseg.data.coverage import Coverage
 from sslseg.data.preprocessing import grid_shape
-from sslseg.data.project import Coverage
 from sslseg.data.sampling import Item, Sampler, TrainingCase
 from sslseg.data.slabs import crop
 from sslseg.data.targets import Target
@@ -188,7 +188,11 @@ class Relay(Trainer):
 
 
 def relayed(
-    plan: Plan, cases: Sequence[CaseRecord], device: Device, params: TrainingParams
+    plan: Plan,
+    cases: Sequence[CaseRecord],
+    covered: Coverage,
+    device: Device,
+    params: TrainingParams,
 ) -> Plan:
     """Return the plan, with a network of boxes where that is wanted and one can learn from slices.
 
@@ -199,7 +203,7 @@ def relayed(
     ----------
     plan : Plan
         Of the network of slices; one of boxes stays as it is.
-    cases, device, params
+    cases, covered, device, params
         As `make_plan` had them.
     """
     if not params.relay:
@@ -210,8 +214,8 @@ def relayed(
         return _told(plan, "No second network: slices are thick.")
     ours = {"dimensions": "3d", "plane": "auto", "batch": 0, "patch": 0}
     boxed = params.model_copy(update=ours)
-    whole = Coverage(planes=Counter(), dense=True)
-    boxes = make_plan(cases, whole, plan.network.classes, device, boxed)
+    whole = replace(covered, planes=Counter(), dense=True)
+    boxes = make_plan(cases, whole, plan.network.classes, device, boxed, before=plan)
     if not _holds(boxes.patch, cases, plan):
         return _told(plan, "No second network: no box holds a whole volume.")
     words = (

@@ -22,11 +22,12 @@ from sslseg.core.events import (
     Validated,
 )
 from sslseg.core.words import counted
+from sslseg.data.coverage import Coverage, coverage
 from sslseg.data.domains import sides, target_cases
 from sslseg.data.drawn import lacking
 from sslseg.data.held_out import HeldOutSlice
 from sslseg.data.preprocessing import prepare_all
-from sslseg.data.project import Coverage, ProjectData, coverage
+from sslseg.data.project import ProjectData
 from sslseg.data.sampling import Sampler
 from sslseg.methods import find
 from sslseg.methods.base import Method, MethodParams
@@ -148,7 +149,7 @@ class Round:
             before,
             boxes=chosen.dimensions == "3d",
         )
-        return relayed(plan, cases, self.device, training)
+        return relayed(plan, cases, covered, self.device, training)
 
     def job(self) -> Job:
         """Return the job for `sslseg.training.loop.train`."""

@@ -1,0 +1,66 @@
+"""What is annotated, as the planner needs it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sslseg.core.annotation import SliceState, slice_target
+from sslseg.core.geometry import Plane
+from sslseg.data import islands
+from sslseg.data.thickness import Slice, thinnest
+from sslseg.storage.store import ProjectStore
+
+MOST_LOOKED_AT = 200
+"""Complete slices whose structures are looked at, of thousands of dense labels."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What is annotated, as the planner needs it.
+
+    Parameters
+    ----------
+    planes : Counter of Plane
+        How many slices say something, by plane.
+    dense : bool
+        Whether more than half of the annotated cases' voxels lie in annotated slices.
+    islands : bool
+        Whether a prediction may well have islands, as far as complete slices tell.
+    thinnest : float or None
+        How many mm the thinnest drawn structure is across; None where none is drawn.
+    """
+
+    planes: Counter[Plane]
+    dense: bool = False
+    islands: bool = False
+    thinnest: float | None = None
+
+
+def coverage(store: ProjectStore) -> Coverage:
+    """Return which planes are annotated, whether whole volumes are, and what slices show."""
+    planes: Counter[Plane] = Counter()
+    by_case: dict[str, Counter[Plane]] = defaultdict(Counter)
+    for record in store.slices():
+        if record.state is not SliceState.NONE:
+            planes[record.key.plane] += 1
+            by_case[record.key.case][record.key.plane] += 1
+    shares = [
+        max(count / store.case(name).geometry.slices(plane) for plane, count in counts.items())
+        for name, counts in by_case.items()
+    ]
+    dense = bool(shares) and sum(shares) / len(shares) > 0.5
+    shown = list(_complete(store))
+    foreground = (target > 0 for target, _ in shown)
+    return Coverage(planes, dense, islands.expected(foreground), thinnest(shown))
+
+
+def _complete(store: ProjectStore) -> Iterator[Slice]:
+    """Yield complete slices, at most `MOST_LOOKED_AT` spread over all."""
+    complete = [record for record in store.slices() if record.state is SliceState.COMPLETE]
+    for record in complete[:: math.ceil(len(complete) / MOST_LOOKED_AT) or 1]:
+        plane, sizes = record.key.plane, store.case(record.key.case).geometry.spacing
+        first, second = (size for axis, size in enumerate(sizes) if axis != plane.axis)
+        yield slice_target(store.labels_at(record.revision), record.state), (first, second)

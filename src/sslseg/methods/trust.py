@@ -1,0 +1,52 @@
+"""How far a teacher is believed: as far as it says what people drew."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sslseg.losses.masked import annotated, one_hot
+
+FORGETS = 0.95
+"""What is left of a step's counts at the next one: about the last twenty count."""
+
+
+class Trust:
+    """The running Dice of a teacher's labels on annotated voxels, structure by structure.
+
+    Where structures are small or steps are few, a teacher is soon sure that all is background; a
+    student that believes it unlearns what little the labels taught it.
+
+    Parameters
+    ----------
+    enough : float
+        Mean Dice from which the teacher is wholly believed, and up to half of which not at all;
+        with 0 it always is.
+    """
+
+    def __init__(self, enough: float) -> None:
+        self.enough = enough
+        self.counts = torch.zeros(2, 0)
+        """Overlap and size of each structure, ``(2, C - 1)``."""
+
+    @torch.no_grad()
+    def look(self, p: Tensor, y: Tensor) -> None:
+        """Compare a teacher's probabilities ``(B, C, *S)`` with targets ``(B, *S)``."""
+        classes = p.shape[1]
+        truth = one_hot(y, classes)
+        said = one_hot(p.argmax(1), classes) * annotated(y).unsqueeze(1)
+        dims = [0, *range(2, p.ndim)]
+        new = torch.stack([2 * (said * truth).sum(dims), (said + truth).sum(dims)])[:, 1:]
+        old = self.counts.to(new.device)
+        self.counts = FORGETS * old + new if old.shape == new.shape else new
+
+    def weight(self) -> float:
+        """Return by what its pseudo-labels count, in [0, 1]; 0 before any structure was seen."""
+        if self.enough == 0:
+            return 1.0
+        overlap, size = self.counts
+        seen = size > 0
+        if not bool(seen.any()):
+            return 0.0
+        dice = float((overlap[seen] / size[seen]).mean())
+        return min(1.0, max(0.0, 2 * dice / self.enough - 1))

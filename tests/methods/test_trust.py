@@ -1,0 +1,58 @@
+"""How far a teacher is believed: its running Dice on what people drew."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sslseg.core.annotation import IGNORE
+from sslseg.methods.trust import FORGETS, Trust
+
+
+def says(*labels, classes=3):
+    """Probabilities ``(1, C, N)`` that are surest of these labels."""
+    return torch.nn.functional.one_hot(torch.tensor([labels]), classes).movedim(-1, 1).float()
+
+
+def drawn(*labels):
+    return torch.tensor([labels])
+
+
+def weight(*pairs, enough=0.8):
+    trust = Trust(enough)
+    for said, truth in pairs:
+        trust.look(says(*said), drawn(*truth))
+    return trust.weight()
+
+
+@pytest.mark.parametrize(
+    ("said", "truth", "dice"),
+    [
+        ((1, 1, 0, 0), (1, 1, 0, 0), 1.0),
+        ((0, 0, 0, 0), (1, 1, 0, 0), 0.0),
+        ((1, 1, 1, 0), (1, 1, 0, 0), 0.8),  # 2 x 2 of 3 + 2
+        ((1, 1, 2, 0), (1, 1, 2, 2), 5 / 6),  # the mean of 1 and 2 of 3
+        ((1, 0, 0, 0), (1, 1, 0, 0), 2 / 3),
+        ((1, 1, 2, 2), (1, 1, IGNORE, IGNORE), 1.0),  # where nobody said anything is not looked at
+    ],
+)
+def test_belief_grows_with_dice_from_half_of_enough_on(said, truth, dice):
+    assert weight((said, truth), enough=1.0) == pytest.approx(max(0, 2 * dice - 1))
+    assert weight((said, truth)) == pytest.approx(min(1, max(0, 2 * dice / 0.8 - 1)))
+
+
+def test_nothing_is_believed_before_a_structure_was_seen():
+    assert weight() == 0
+    assert weight(((0, 0), (0, 0))) == 0
+
+
+def test_with_zero_the_teacher_is_always_believed():
+    assert weight(enough=0) == weight(((0, 0), (1, 1)), enough=0) == 1
+
+
+def test_steps_are_forgotten_slowly_and_a_step_without_the_structure_says_nothing():
+    missed, found, nothing = ((0, 0), (1, 1)), ((1, 1), (1, 1)), ((0, 0), (0, 0))
+    by_hand = 4 / (4 + 2 * FORGETS)
+    assert weight(missed, found) == pytest.approx(min(1, 2 * by_hand / 0.8 - 1))
+    assert weight(missed, found, nothing) == pytest.approx(weight(missed, found))
+    assert weight(*[missed] * 50, found) == 0
