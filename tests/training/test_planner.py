@@ -17,7 +17,7 @@ from sslseg.methods.shared import TrainingParams
 from sslseg.networks.factory import Maker
 from sslseg.training.device import Device
 from sslseg.training.planner import make_plan
-from sslseg.training.planner_grid import choose_spacing
+from sslseg.training.planner_grid import Grids
 from sslseg.training.planner_sizes import PIXELS_CPU, VOXELS_CPU
 
 LAPTOP = Device(torch.device("cpu"), "CPU", 8 * 2**30, None, 2)
@@ -84,7 +84,7 @@ def test_whole_volumes_too_are_read_by_slices_in_short_runs(minutes, device, axi
 
 @pytest.mark.parametrize(("minutes", "axis"), [(4, 1), (12, None), (None, None)])
 def test_large_volumes_need_more_time_for_boxes(minutes, axis):
-    """8 million voxels are 30.5 boxes of 64 x 64 x 64, 3.8 times 8 of them: 11.4 minutes."""
+    """8 million voxels are 3.8 times 128 x 128 x 128: 11.4 minutes."""
     given, found = cases((200, 200, 200), (1, 1, 1)), covered(coronal=5, axial=4, sagittal=4)
     plan = make_plan(given, found, CLASSES, LAPTOP, TrainingParams(), minutes=minutes)
     assert plan.axis == axis
@@ -145,7 +145,7 @@ def test_mixed_spacings_are_brought_to_the_median():
 
 def test_slightly_different_spacings_are_left_alone():
     given = [record(str(n), (20, 20, 20), (s, 1.0, 1.0)) for n, s in enumerate((0.95, 1.0, 1.05))]
-    assert choose_spacing(given)[0] == (None, None, None)
+    assert Grids(given).choose(2)[0] == (None, None, None)
 
 
 def test_thick_slices_of_different_thickness_are_never_resampled():
@@ -153,7 +153,7 @@ def test_thick_slices_of_different_thickness_are_never_resampled():
         record(str(n), (64, 64, 10), (s, s, t))
         for n, (s, t) in enumerate([(0.5, 5.0), (1.0, 4.0), (1.0, 8.0)])
     ]
-    assert choose_spacing(given)[0] == (1.0, 1.0, None)
+    assert Grids(given).choose(2)[0] == (1.0, 1.0, None)
 
 
 @pytest.mark.parametrize(

@@ -13,18 +13,19 @@ from sslseg.data.coverage import Coverage
 from sslseg.methods.shared import TrainingParams
 from sslseg.training.device import Device
 from sslseg.training.planner import make_plan
-from sslseg.training.planner_grid import ACROSS, WINDOW, choose_spacing, times_coarser
+from sslseg.training.planner_grid import ACROSS, OWN, Grids, times_coarser
 from sslseg.training.relay import relayed
 
 LAPTOP = Device(torch.device("cpu"), "CPU", 8 * 2**30, None, 2)
 CARD = Device(torch.device("cuda"), "a GPU", 80 * 2**30, torch.bfloat16, 8)
-OWN = (None, None, None)
-LIVER, LESION, GREY_MATTER = 80.0, 6.0, 1.4
+SLICES, BOXES = 2, None
+LIVER, KIDNEY, LESION, GREY_MATTER = 80.0, 24.0, 6.0, 1.4
 """mm across."""
 
 CT = ((512, 512, 300), (0.8, 0.8, 1.0))
 THICK_CT = ((512, 512, 60), (0.8, 0.8, 5.0))
 HEART = ((320, 320, 110), (1.25, 1.25, 1.4))
+BRAIN = ((160, 160, 160), (1, 1, 1))
 CORD = ((448, 448, 15), (0.5, 0.5, 5))
 CROP = ((35, 50, 37), (1, 1, 1))
 
@@ -33,25 +34,30 @@ def cases(world):
     return [record(str(n), *world) for n in range(3)]
 
 
-def grid(world, thinnest, last=None, hurried=True, asked="auto"):
-    return choose_spacing(cases(world), asked, thinnest, hurried, last)
+def grid(world, thinnest, axis=SLICES, **others):
+    others = {"hurried": True} | others
+    return Grids(cases(world), thinnest=thinnest, **others).choose(axis)
 
 
 @pytest.mark.parametrize(
-    ("world", "thinnest", "spacing"),
+    ("world", "axis", "thinnest", "spacing"),
     [
-        (CT, LIVER, (2.4, 2.4, 2.4)),  # 512 are 5.3 windows, 80 mm allow 8 times; 3 is the most
-        (CT, 24.0, (1.6, 1.6, 1.6)),  # 24 / (12 x 0.8) = 2.5
-        (THICK_CT, LIVER, (2.4, 2.4, None)),
-        (HEART, LIVER, (3.75, 3.75, 3.75)),  # 320 are 3.3 windows
-        (CT, LESION, OWN),
-        (CORD, GREY_MATTER, OWN),
-        (CROP, LIVER, OWN),
-        (CT, None, OWN),
+        (CT, SLICES, LIVER, (2.4, 2.4, 2.4)),  # 512 are 5.3 x 96; 80 mm allow 17 times
+        (CT, SLICES, 12.0, (1.6, 1.6, 1.6)),  # 12 / (6 x 0.8) = 2.5
+        (THICK_CT, SLICES, LIVER, (2.4, 2.4, None)),
+        (HEART, SLICES, LIVER, (3.75, 3.75, 3.75)),  # 320 are 3.3 x 96
+        (CT, SLICES, LESION, OWN),
+        (CORD, SLICES, GREY_MATTER, OWN),
+        (CROP, SLICES, LIVER, OWN),
+        (CT, SLICES, None, OWN),
+        (BRAIN, SLICES, KIDNEY, (1.5, 1.5, 1.5)),  # 160 are 1.7 x 96
+        (BRAIN, BOXES, KIDNEY, (3, 3, 3)),  # 160 are 3.3 x 48
+        (BRAIN, BOXES, 13.0, (2, 2, 2)),
+        (CROP, BOXES, LIVER, OWN),  # 64,750 voxels are less than a patch of 48 x 48 x 48
     ],
 )
-def test_large_slices_are_made_coarser_where_structures_allow_it(world, thinnest, spacing):
-    found, words = grid(world, thinnest)
+def test_large_volumes_are_made_coarser_where_structures_allow_it(world, axis, thinnest, spacing):
+    found, words = grid(world, thinnest, axis)
     assert found == spacing
     assert ("coarser" in words) == (spacing != OWN)
     if spacing != OWN:
@@ -73,9 +79,11 @@ def test_what_is_asked_or_a_gpu_stays_fine():
 def test_volumes_that_differ_are_made_alike_and_coarser_at_once():
     """0.6, 0.8 and 1 mm: alike at 0.8, three times as long; slices 2 mm apart stay."""
     given = [record(str(s), (512, 512, 100), (s, s, 2.0)) for s in (0.6, 0.8, 1.0)]
-    assert choose_spacing(given, thinnest=LIVER, hurried=True)[0] == (2.4, 2.4, 2.4)
-    assert choose_spacing(given, thinnest=24.0, hurried=True)[0] == (1.6, 1.6, None)
-    assert choose_spacing(given, thinnest=LESION, hurried=True)[0] == (0.8, 0.8, None)
+    found = [
+        Grids(given, thinnest=thinnest, hurried=True).choose(SLICES)[0]
+        for thinnest in (LIVER, 10.0, LESION)
+    ]
+    assert found == [(2.4, 2.4, 2.4), (1.6, 1.6, None), (0.8, 0.8, None)]
 
 
 @pytest.mark.parametrize(
@@ -86,21 +94,22 @@ def test_times_coarser(needed, allowed, times):
     assert times_coarser(needed, allowed) == times
 
 
-def test_a_slice_stays_larger_than_a_window_and_structures_many_voxels_wide():
-    for thinnest in (5, 10, 20, 40, 80):
-        size = grid(CT, thinnest)[0][0] or 0.8
-        assert 512 * 0.8 / size >= WINDOW
+@pytest.mark.parametrize("axis", [SLICES, BOXES])
+def test_a_patch_stays_smaller_and_structures_stay_several_voxels_wide(axis):
+    for thinnest in (3, 5, 10, 20, 40, 80):
+        size = grid(CT, thinnest, axis)[0][0] or 0.8
+        assert 512 * 0.8 / size >= 96
         assert size == 0.8 or thinnest / size >= ACROSS
 
 
 @pytest.mark.parametrize(
     ("last", "thinnest", "spacing"),
     [
-        ((2.4, 2.4, 2.4), 24.0, (2.4, 2.4, 2.4)),  # 2 would be chosen, 3 is at most 1.5 x 2.5
+        ((2.4, 2.4, 2.4), 12.0, (2.4, 2.4, 2.4)),  # 2 would be chosen, 3 is at most 1.5 x 2.5
         ((1.6, 1.6, 1.6), LIVER, (1.6, 1.6, 1.6)),
-        ((2.4, 2.4, 2.4), 14.0, OWN),  # a thin structure was drawn since: 1.46 times are allowed
+        ((2.4, 2.4, 2.4), 7.0, OWN),  # a thin structure was drawn since: 1.46 times are allowed
         (OWN, LIVER, (2.4, 2.4, 2.4)),
-        (OWN, 15.0, OWN),  # 1.5 times would not be worth beginning anew
+        (OWN, 7.5, OWN),  # 1.5 times would not be worth beginning anew
     ],
 )
 def test_the_grid_of_the_last_run_stays_where_it_is_close(last, thinnest, spacing):
@@ -108,11 +117,12 @@ def test_the_grid_of_the_last_run_stays_where_it_is_close(last, thinnest, spacin
 
 
 def test_both_networks_of_a_relay_share_the_grid():
-    small = ((120, 120, 100), (0.5, 0.5, 0.5))
+    small = ((90, 90, 80), (0.5, 0.5, 0.5))
     covered = Coverage(Counter({Plane.CORONAL: 12}), thinnest=LIVER)
-    params = TrainingParams(relay=True, patch=64)
-    first = make_plan(cases(small), covered, 2, LAPTOP, params)
-    coarse = first.model_copy(update={"spacing": (1.0, 1.0, 1.0)})
+    params = TrainingParams(relay=True)
+    fine = make_plan(cases(small), covered, 2, LAPTOP, params)
+    coarse = fine.model_copy(update={"spacing": (1.0, 1.0, 1.0)})
+    assert relayed(fine, cases(small), covered, LAPTOP, params).boxes is None
     boxes = relayed(coarse, cases(small), covered, LAPTOP, params).boxes
     assert boxes is not None
     assert boxes.spacing == coarse.spacing

@@ -118,7 +118,7 @@ def test_boxes_are_read_where_there_is_time(name):
 
 @pytest.mark.parametrize("name", ["CT, mixed planes", "CT, whole volumes"])
 def test_a_ct_is_too_large_for_boxes_on_a_cpu(name):
-    """It is 300 boxes of 64 x 64 x 64: that takes 37.5 times as long as up to 8 do."""
+    """It holds 37.5 times 128 x 128 x 128 voxels."""
     plans = [plan_for(BOXES[name], "laptop", minutes) for minutes in MINUTES]
     assert [plan.axis for plan in plans] == [2] * len(MINUTES)
     assert all("needs 112 minutes here" in plan.words[0] for plan in plans)

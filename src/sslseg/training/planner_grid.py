@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
 
 from sslseg.core.errors import SslsegError
 from sslseg.core.volume import CaseRecord
 from sslseg.data.preprocessing import Spacing, grid_shape
+from sslseg.training.planner_sizes import PIXELS_CPU, VOXELS_CPU
+
+OWN: Spacing = (None, None, None)
 
 ANISOTROPIC = 2.5
 """Ratio of voxel sizes from which slices are thick and 3-D convolutions waste them."""
@@ -20,102 +25,112 @@ FARTHEST = 4
 """Times finer or coarser than the volumes to which they may be resampled on request."""
 
 COARSER = (1.0, 1.5, 2.0, 3.0)
-"""How many times longer voxels may be made where slices are large."""
+"""How many times longer voxels may be made where volumes are large."""
 
-WINDOW, ACROSS = 96, 12
-"""Voxels along a side of a slice up to which none is made coarser, and how many there must still be
-across the thinnest structure: its outline is then a small part of it."""
+ACROSS = 6
+"""How many voxels there must still be across the thinnest structure where they are made longer."""
 
 STAYS = 1.5
 """By what factor a grid may be finer or coarser than it would be chosen now, and still be kept: a
 network that goes on learning knows things by their size in voxels."""
 
 
-def choose_spacing(
-    cases: Sequence[CaseRecord],
-    asked: str = "auto",
-    thinnest: float | None = None,
-    hurried: bool = False,
-    last: Spacing | None = None,
-) -> tuple[Spacing, str]:
-    """Return the training grid and why.
-
-    That is the median voxel size along each axis where cases differ, None where they agree. The
-    coarse axis of thick slices always keeps each case's own slices: resampling it would invent or
-    drop annotated slices.
+@dataclass(frozen=True)
+class Grids:
+    """The training grids of a project.
 
     Parameters
     ----------
     cases : sequence of CaseRecord
-        All cases of the project.
+        All cases.
     asked : str
         "auto", "own" or a voxel size in mm.
     thinnest : float or None
         mm across the thinnest structure that is drawn, as `Coverage.thinnest`.
     hurried : bool
-        Whether large slices are made coarser where structures allow it, as on a CPU.
+        Whether voxels are made longer where a patch shows little of a volume and structures allow
+        it, as on a CPU.
     last : Spacing or None
         Of the run to go on from, kept where it is close to what would be chosen now.
-
-    Raises
-    ------
-    SslsegError
-        When a size that was asked for is far from the volumes'.
     """
-    if asked == "own":
-        return (None, None, None), "Every volume keeps its own voxels, as asked."
-    medians = [median(case.geometry.spacing[axis] for case in cases) for axis in range(3)]
-    thick = [middle > ANISOTROPIC * min(medians) for middle in medians]
-    if asked != "auto":
-        return _asked_spacing(medians, thick, float(asked))
-    alike, words = _alike(cases, medians, thick)
-    if not hurried or thinnest is None:
-        return alike, words
-    return _coarser(cases, alike, words, thick, thinnest, last)
 
+    cases: Sequence[CaseRecord]
+    asked: str = "auto"
+    thinnest: float | None = None
+    hurried: bool = False
+    last: Spacing | None = None
 
-def _alike(
-    cases: Sequence[CaseRecord], medians: Sequence[float], thick: Sequence[bool]
-) -> tuple[Spacing, str]:
-    chosen: list[float | None] = []
-    for axis, middle in enumerate(medians):
-        spread = max(abs(case.geometry.spacing[axis] / middle - 1) for case in cases)
-        chosen.append(None if thick[axis] or spread <= SAME_SPACING else round(middle, 4))
-    if chosen == [None, None, None]:
-        return (None, None, None), "Every volume keeps its own voxels."
-    found = (chosen[0], chosen[1], chosen[2])
-    return found, f"Voxels are made alike, to {_along_axes(found)}, since volumes differ there."
+    def choose(self, axis: int | None) -> tuple[Spacing, str]:
+        """Return the grid for a network of slices across `axis`, or of boxes where None, and why.
 
+        That is the median voxel size along each axis where cases differ, None where they agree.
+        The coarse axis of thick slices always keeps each case's own slices: resampling it would
+        invent or drop annotated slices.
 
-def _coarser(
-    cases: Sequence[CaseRecord],
-    alike: Spacing,
-    words: str,
-    thick: Sequence[bool],
-    thinnest: float,
-    last: Spacing | None,
-) -> tuple[Spacing, str]:
-    """Return a grid on which a slice is hardly larger than a window, if structures allow it."""
-    sizes = [median(case.geometry.spacing[axis] for case in cases) for axis in range(3)]
-    shapes = [grid_shape(case, alike) for case in cases]
-    usual = [median(shape[axis] for shape in shapes) for axis in range(3)]
-    sides = sorted(side for side, far in zip(usual, thick, strict=True) if not far)[-2:]
-    finest = min(sizes)
-    allowed = thinnest / (ACROSS * finest)
-    times = times_coarser(math.sqrt(math.prod(sides)) / WINDOW, allowed)
-    before = min((size for size in last or () if size is not None), default=finest) / finest
-    if last is not None and times / STAYS <= before <= STAYS * allowed:
-        times = before
-    if times < COARSER[1]:
-        return alike, words
-    size = round(times * finest, 4)
-    grid = [
-        own if far or middle > size else size
-        for own, far, middle in zip(alike, thick, sizes, strict=True)
-    ]
-    found = (grid[0], grid[1], grid[2])
-    why = f"slices are large, and what is drawn is {thinnest:.2g} mm across or more"
-    return found, f"Voxels are made coarser, to {_along_axes(found)}: {why}."
+        Raises
+        ------
+        SslsegError
+            When a size that was asked for is far from the volumes'.
+        """
+        if self.asked == "own":
+            return OWN, "Every volume keeps its own voxels, as asked."
+        if self.asked != "auto":
+            return _asked_spacing(self._sizes, self._thick, float(self.asked))
+        alike = self._alike()
+        times = self._times_coarser(axis, alike)
+        if times > 1:
+            return self._coarser(alike, times)
+        if alike == OWN:
+            return OWN, "Every volume keeps its own voxels."
+        return alike, f"Voxels are made alike, to {_along_axes(alike)}, since volumes differ there."
+
+    @cached_property
+    def _sizes(self) -> list[float]:
+        return [median(case.geometry.spacing[axis] for case in self.cases) for axis in range(3)]
+
+    @cached_property
+    def _thick(self) -> list[bool]:
+        return [size > ANISOTROPIC * min(self._sizes) for size in self._sizes]
+
+    def _alike(self) -> Spacing:
+        chosen: list[float | None] = []
+        for axis, middle in enumerate(self._sizes):
+            spread = max(abs(case.geometry.spacing[axis] / middle - 1) for case in self.cases)
+            same = self._thick[axis] or spread <= SAME_SPACING
+            chosen.append(None if same else round(middle, 4))
+        return (chosen[0], chosen[1], chosen[2])
+
+    def _times_coarser(self, axis: int | None, alike: Spacing) -> float:
+        """Return how many times the finest voxel's side the grid's is."""
+        if not self.hurried or self.thinnest is None:
+            return 1.0
+        finest = min(self._sizes)
+        allowed = self.thinnest / (ACROSS * finest)
+        times = times_coarser(self._patches_along(axis, alike), allowed)
+        if self.last is None:
+            return times
+        before = min((size for size in self.last if size is not None), default=finest) / finest
+        near = before == 1 or before >= COARSER[1]
+        return before if near and times / STAYS <= before <= STAYS * allowed else times
+
+    def _patches_along(self, axis: int | None, alike: Spacing) -> float:
+        """Return how many patches lie along a side that can be made coarser, in the mean."""
+        shapes = [grid_shape(case, alike) for case in self.cases]
+        shown = [each for each in range(3) if each != axis]
+        voxels = math.prod(median(shape[each] for shape in shapes) for each in shown)
+        patch = PIXELS_CPU if len(shown) == 2 else VOXELS_CPU
+        free = sum(not self._thick[each] for each in shown)
+        return float((voxels / patch) ** (1 / max(free, 1)))
+
+    def _coarser(self, alike: Spacing, times: float) -> tuple[Spacing, str]:
+        size = round(times * min(self._sizes), 4)
+        grid = [
+            own if far or middle > size else size
+            for own, far, middle in zip(alike, self._thick, self._sizes, strict=True)
+        ]
+        found = (grid[0], grid[1], grid[2])
+        why = f"volumes are large, and what is drawn is {self.thinnest:.2g} mm across or more"
+        return found, f"Voxels are made coarser, to {_along_axes(found)}: {why}."
 
 
 def times_coarser(needed: float, allowed: float) -> float:
@@ -124,7 +139,7 @@ def times_coarser(needed: float, allowed: float) -> float:
     Parameters
     ----------
     needed : float
-        How many windows lie along a side of a slice: beyond, nothing would be won.
+        How many patches lie along a side: beyond, nothing would be won.
     allowed : float
         How many times longer they may become for the thinnest structure.
     """

@@ -11,7 +11,10 @@ from sslseg.networks.factory import NetworkSpec
 from sslseg.training.device import Device
 
 PIXELS_CPU, PIXELS_GPU = 96 * 96, 384 * 384
-VOXELS_CPU, VOXELS_GPU = 64 * 64 * 64, 128 * 128 * 128
+VOXELS_CPU, VOXELS_GPU = 48 * 48 * 48, 128 * 128 * 128
+"""Of a patch. On a CPU a step with larger ones takes so long that minutes are too few of them."""
+
+BATCH_PIXELS_CPU, BATCH_VOXELS_CPU = 16 * 48 * 48, 64 * 64 * 64
 MANY_LOOKS_CPU, MANY_LOOKS_GPU = 500_000, 16_000_000
 """Voxels of the largest volume up to which a prediction is the mean of four looks."""
 
@@ -115,9 +118,9 @@ def batch(patch: Sequence[int], device: Device, crowd: int) -> int:
 def _batch(patch: Sequence[int], device: Device) -> int:
     voxels = math.prod(patch)
     if len(patch) == 3:
-        most = VOXELS_CPU if device.is_cpu else min(2 * VOXELS_GPU, device.memory // BYTES)
+        most = BATCH_VOXELS_CPU if device.is_cpu else min(2 * VOXELS_GPU, device.memory // BYTES)
         return min(8, max(FEWEST_BOXES, most // voxels))
-    most = 16 * 48 * 48 if device.is_cpu else min(32 * 256 * 256, device.memory // BYTES)
+    most = BATCH_PIXELS_CPU if device.is_cpu else min(32 * 256 * 256, device.memory // BYTES)
     return min(32, max(FEWEST_SLICES, most // voxels))
 
 

@@ -216,7 +216,7 @@ def relayed(
     boxed = params.model_copy(update=ours)
     whole = replace(covered, planes=Counter(), dense=True)
     boxes = make_plan(cases, whole, plan.network.classes, device, boxed, before=plan)
-    if not _holds(boxes.patch, cases, plan):
+    if boxes.spacing != plan.spacing or not _holds(boxes.patch, cases, plan):
         return _told(plan, "No second network: no box holds a whole volume.")
     words = (
         f"From {HANDOVER:.0%} of the run on, a 3-D network learns what the first one says of all "
