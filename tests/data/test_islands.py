@@ -9,7 +9,6 @@ from engine_worlds import write_image
 from sslseg.core.annotation import BACKGROUND, SliceState
 from sslseg.core.control import Control
 from sslseg.core.geometry import Plane
-from sslseg.data import project
 from sslseg.data.coverage import coverage
 from sslseg.data.islands import ENOUGH, expected, without_islands
 from sslseg.session import Session
@@ -111,6 +110,6 @@ def test_of_many_slices_some_are_looked_at(session, monkeypatch):
     read = []
     real = session.store.labels_at
     monkeypatch.setattr(session.store, "labels_at", lambda r: read.append(r) or real(r))
-    monkeypatch.setattr(project, "MOST_LOOKED_AT", 4)
+    monkeypatch.setattr("sslseg.data.coverage.MOST_LOOKED_AT", 4)
     assert coverage(session.store).islands is False
     assert len(read) == 4

@@ -118,10 +118,10 @@ def test_boxes_are_read_where_there_is_time(name):
 
 @pytest.mark.parametrize("name", ["CT, mixed planes", "CT, whole volumes"])
 def test_a_ct_is_too_large_for_boxes_on_a_cpu(name):
-    """It holds 37.5 times 128 x 128 x 128 voxels."""
+    """It holds 300 times 64 x 64 x 64 voxels."""
     plans = [plan_for(BOXES[name], "laptop", minutes) for minutes in MINUTES]
     assert [plan.axis for plan in plans] == [2] * len(MINUTES)
-    assert all("needs 112 minutes here" in plan.words[0] for plan in plans)
+    assert all("needs 900 minutes here" in plan.words[0] for plan in plans)
 
 
 @pytest.mark.parametrize("device", ["small card", "Apple", "large card"])

@@ -17,7 +17,7 @@ from sslseg.data.sampling import PatchPlan
 from sslseg.methods.shared import TrainingParams
 from sslseg.networks.factory import NetworkSpec
 from sslseg.training.device import Device
-from sslseg.training.planner_grid import ANISOTROPIC, OWN, Grids
+from sslseg.training.planner_grid import ANISOTROPIC, Grids
 from sslseg.training.planner_sizes import (
     SHIFTS,
     batch,
@@ -36,10 +36,10 @@ proportion: with few slices and much time the full rate overfits."""
 
 MINUTES_CPU, MINUTES_GPU = 4.0, 2.0
 
-BOXES_TAKE_MINUTES, FEW_VOXELS = 3.0, 128**3
+BOXES_TAKE_MINUTES, FEW_VOXELS = 3.0, 64**3
 """A shorter run on a CPU learns from slices of one plane even where several are labelled, or whole
 volumes: a network of boxes would take a third of the steps or fewer. Where volumes hold more than
-128 x 128 x 128 voxels on the training grid, it needs as many times longer to see them all."""
+64 x 64 x 64 voxels, it needs as many times longer to see them all."""
 
 WITHOUT_LABELS = 5
 """So many of a plan's first words hold for learning from images alone too."""
@@ -133,8 +133,7 @@ def make_plan(
     last = before.spacing if before else None
     grids = Grids(cases, params.spacing, covered.thinnest, device.is_cpu, last)
     patience = minutes if device.is_cpu and minutes is not None else math.inf
-    of_boxes, _ = grids.choose(None)
-    axis, axis_words = choose_axis(cases, covered, params, patience, boxes, of_boxes)
+    axis, axis_words = choose_axis(cases, covered, params, patience, boxes)
     spacing, spacing_words = grids.choose(axis)
     shapes = [grid_shape(case, spacing) for case in cases]
     # The median, as nnU-Net has it: with the largest, most volumes would be padded far.
@@ -244,12 +243,11 @@ def choose_axis(
     params: TrainingParams,
     patience: float = math.inf,
     boxes: bool = False,
-    spacing: Spacing = OWN,
 ) -> tuple[int | None, str]:
     """Return the slice axis of a 2.5-D network, or None for 3-D, and why.
 
     `patience` is how many minutes a run on a CPU lasts; without end for steps and on other devices.
-    `boxes` as in `make_plan`; `spacing` is the grid that boxes would have.
+    `boxes` as in `make_plan`.
     """
     coarse = coarse_axis(cases)
     planes = covered.planes
@@ -273,12 +271,12 @@ def choose_axis(
         return flat.axis, f"2.5-D network on {flat} slices, since {why}."
     if not planes:
         return used.axis, f"2.5-D network on {used} slices, since nothing is labelled yet."
-    return _by_labels(used, covered, patience, boxes_take(cases, spacing))
+    return _by_labels(used, covered, patience, boxes_take(cases))
 
 
-def boxes_take(cases: Sequence[CaseRecord], spacing: Spacing) -> float:
-    """Return how many minutes a run on a CPU needs for a network of boxes on this grid."""
-    voxels = median(math.prod(grid_shape(case, spacing)) for case in cases)
+def boxes_take(cases: Sequence[CaseRecord]) -> float:
+    """Return how many minutes a run on a CPU needs for a network of boxes."""
+    voxels = median(math.prod(case.geometry.shape) for case in cases)
     return BOXES_TAKE_MINUTES * max(1.0, voxels / FEW_VOXELS)
 
 
