@@ -79,7 +79,7 @@ class Grids:
         alike = self._alike()
         times = self._times_coarser(axis, alike)
         if times > 1:
-            return self._coarser(alike, times)
+            return self._coarser(axis, alike, times)
         if alike == OWN:
             return OWN, "Every volume keeps its own voxels."
         return alike, f"Voxels are made alike, to {_along_axes(alike)}, since volumes differ there."
@@ -122,12 +122,11 @@ class Grids:
         free = sum(not self._thick[each] for each in shown)
         return float((voxels / patch) ** (1 / max(free, 1)))
 
-    def _coarser(self, alike: Spacing, times: float) -> tuple[Spacing, str]:
+    def _coarser(self, axis: int | None, alike: Spacing, times: float) -> tuple[Spacing, str]:
+        """Make the voxels of boxes or within slices longer; there are as many slices as before."""
         size = round(times * min(self._sizes), 4)
-        grid = [
-            own if far or middle > size else size
-            for own, far, middle in zip(alike, self._thick, self._sizes, strict=True)
-        ]
+        stay = [each == axis or self._thick[each] or self._sizes[each] > size for each in range(3)]
+        grid = [own if stays else size for own, stays in zip(alike, stay, strict=True)]
         found = (grid[0], grid[1], grid[2])
         why = f"volumes are large, and what is drawn is {self.thinnest:.2g} mm across or more"
         return found, f"Voxels are made coarser, to {_along_axes(found)}: {why}."
