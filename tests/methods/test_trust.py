@@ -21,7 +21,7 @@ def drawn(*labels):
 def weight(*pairs, enough=0.8):
     trust = Trust(enough)
     for said, truth in pairs:
-        trust.look(says(*said), drawn(*truth))
+        trust = trust.after(says(*said), drawn(*truth))
     return trust.weight()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -105,7 +105,7 @@ class Bcp(Method[BcpParams]):
 
     def __init__(self, params: BcpParams, critic: CriticParams | None = None) -> None:
         super().__init__(params, critic)
-        self.trust = Trust(params.trust)
+        self.trust = self._next = Trust(params.trust)
 
     def ramps(self) -> dict[str, Ramp]:
         """Pseudo-labels rise over a fifth of the run once the supervised share is over."""
@@ -117,10 +117,12 @@ class Bcp(Method[BcpParams]):
             return _among_labelled(batch.head(), views, nets["student"])
         ours, y = batch.x[: batch.labelled], batch.y[: batch.labelled]
         said = _probabilities(nets["teacher"], ours)
-        self.trust.look(said, y)
-        trust = self.trust.weight()
+        self._next = self.trust.after(said, y)
+        trust = self._next.weight()
         if trust == 0:
-            return _among_labelled(batch.head(), views, nets["student"])
+            alone = _among_labelled(batch.head(), views, nets["student"])
+            nothing = alone.logits.new_zeros(())
+            return replace(alone, terms={**alone.terms, "consistency": nothing})
         theirs = _probabilities(nets["teacher"], batch.x[batch.labelled :])
         swap = exchange(batch, views)
         pseudo = swap(self._pseudo_labels(torch.cat([said, theirs]), batch.y))
@@ -137,13 +139,18 @@ class Bcp(Method[BcpParams]):
             believed &= largest_pieces(label)
         return torch.where(believed, label, torch.full_like(label, IGNORE))
 
+    def after_step(self, nets: Networks, step: int, fraction: float) -> None:
+        """Follow the student; remember how the teacher fared, unless the step was given up."""
+        super().after_step(nets, step, fraction)
+        self.trust = self._next
+
     def memory(self) -> dict[str, Tensor]:
         """Return how the teacher fared lately."""
         return {"trust": self.trust.counts}
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
         """Take back how the teacher fared."""
-        self.trust.counts = memory.get("trust", self.trust.counts)
+        self.trust = self._next = replace(self.trust, counts=memory.get("trust", self.trust.counts))
 
 
 @torch.no_grad()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ FORGETS = 0.95
 """What is left of a step's counts at the next one: about the last twenty count."""
 
 
+@dataclass(frozen=True)
 class Trust:
     """The running Dice of a teacher's labels on annotated voxels, structure by structure.
 
@@ -22,23 +25,24 @@ class Trust:
     enough : float
         Mean Dice from which the teacher is wholly believed, and up to half of which not at all;
         with 0 it always is.
+    counts : Tensor
+        Twice the overlap, and the size, of each structure so far: ``(2, C - 1)``.
     """
 
-    def __init__(self, enough: float) -> None:
-        self.enough = enough
-        self.counts = torch.zeros(2, 0)
-        """Overlap and size of each structure, ``(2, C - 1)``."""
+    enough: float
+    counts: Tensor = field(default_factory=lambda: torch.zeros(2, 0))
 
     @torch.no_grad()
-    def look(self, p: Tensor, y: Tensor) -> None:
-        """Compare a teacher's probabilities ``(B, C, *S)`` with targets ``(B, *S)``."""
+    def after(self, p: Tensor, y: Tensor) -> Trust:
+        """Return the trust once probabilities ``(B, C, *S)`` were compared with ``(B, *S)``."""
         classes = p.shape[1]
         truth = one_hot(y, classes)
         said = one_hot(p.argmax(1), classes) * annotated(y).unsqueeze(1)
         dims = [0, *range(2, p.ndim)]
         new = torch.stack([2 * (said * truth).sum(dims), (said + truth).sum(dims)])[:, 1:]
         old = self.counts.to(new.device)
-        self.counts = FORGETS * old + new if old.shape == new.shape else new
+        counts = FORGETS * old + new if old.shape == new.shape else new
+        return replace(self, counts=counts)
 
     def weight(self) -> float:
         """Return by what its pseudo-labels count, in [0, 1]; 0 before any structure was seen."""
