@@ -102,7 +102,7 @@ def test_an_unsure_teacher_makes_no_background():
 def test_a_voxel_has_a_truth_or_a_pseudo_label_and_every_hidden_one_has_one():
     """The labelled item's own unannotated voxels learn from the teacher too: sparse slices."""
     method, batch = make_method("bcp", threshold=0.0), half_known()
-    pseudo = method._pseudo_labels(torch.softmax(Says(*SURE)(batch.x), 1), batch.y)
+    pseudo = method._pseudo_labels(Says(*SURE), batch)
     swap = exchange(batch, tiny_views())
     known, taught = swap(batch.y) != IGNORE, swap(pseudo) != IGNORE
     assert not (known & taught).any()
@@ -110,20 +110,41 @@ def test_a_voxel_has_a_truth_or_a_pseudo_label_and_every_hidden_one_has_one():
     assert (pseudo[0, :, 3:] == 1).all()
 
 
-def test_a_teacher_that_misses_what_was_drawn_teaches_nothing():
-    """It says 1 where 2 was drawn: the step is as at first, labelled items among themselves."""
-    batch, student = half_known(), Says(*STUDENT)
+def fared(overlap: float, size: float) -> Tensor:
+    """What a method remembers of one structure."""
+    return torch.tensor([[overlap, 0.0], [size, 0.0]])
+
+
+def test_a_network_that_misses_what_was_drawn_is_taught_nothing():
+    """The step is as at first: labelled items among themselves."""
+    method, batch, student = make_method("bcp"), half_known(), Says(*STUDENT)
+    method.remember({"trust": fared(0.3, 1.0)})
     nets = {"student": student, "teacher": Says(*SURE)}
-    out = make_method("bcp").step(batch, tiny_views(), nets, 1.0)
+    out = method.step(batch, tiny_views(), nets, 1.0)
     assert out.terms["consistency"] == 0
     assert len(student.saw) == batch.labelled
 
 
-def test_a_teacher_that_finds_it_teaches_as_before():
-    batch = half_known()
-    batch.y[0, :, :3] = 1
-    always, gated = (terms(batch, SURE, trust=trust) for trust in (0, 0.8))
-    assert gated["consistency"] == always["consistency"] > 0
+def test_pseudo_labels_count_as_far_as_it_finds_it():
+    nets = {"student": Says(*STUDENT), "teacher": Says(*SURE)}
+    found = []
+    for dice in (0.6, 0.9):
+        method = make_method("bcp")
+        method.remember({"trust": fared(dice, 1.0)})
+        found.append(method.step(half_known(), tiny_views(), nets, 1.0).terms["consistency"])
+    always = terms(half_known(), SURE)["consistency"]
+    assert found[0].item() == pytest.approx(0.5 * always.item())
+    assert found[1].item() == pytest.approx(always.item())
+
+
+def test_the_teacher_looks_at_nothing_that_is_annotated_all_over():
+    batch, teacher = numbered(2, 1, 6, 6), Says(*SURE)
+    batch.y[0], batch.y[1, :3] = 1, 1
+    pseudo = make_method("bcp")._pseudo_labels(teacher, batch)
+    assert teacher.saw.flatten(1)[:, 0].tolist() == [1, 2]
+    assert (pseudo[0] == IGNORE).all()
+    batch.y[:] = 0
+    assert (make_method("bcp")._pseudo_labels(Says(*SURE), batch) == IGNORE).all()
 
 
 def test_what_was_seen_of_the_teacher_goes_on_with_the_run():
@@ -177,9 +198,8 @@ def test_smaller_pieces_are_ignored_not_background():
     torch.manual_seed(0)
     batch = tiny_batch(2)
     nets = make_method("bcp").build(Maker(tiny_plan(2).network))
-    said = torch.softmax(nets["teacher"](batch.x), 1)
-    every = make_method("bcp", threshold=0.0)._pseudo_labels(said, batch.y)
-    best = make_method("bcp", threshold=0.0, largest=True)._pseudo_labels(said, batch.y)
+    every = make_method("bcp", threshold=0.0)._pseudo_labels(nets["teacher"], batch)
+    best = make_method("bcp", threshold=0.0, largest=True)._pseudo_labels(nets["teacher"], batch)
     dropped = every != best
     assert dropped.any()
     assert (best[dropped] == IGNORE).all()

@@ -1,4 +1,4 @@
-"""How far a teacher is believed: its running Dice on what people drew."""
+"""How far pseudo-labels are believed: the running Dice on what people drew."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sslseg.methods.trust import FORGETS, Trust
 
 
 def says(*labels, classes=3):
-    """Probabilities ``(1, C, N)`` that are surest of these labels."""
+    """Logits ``(1, C, N)`` that are surest of these labels."""
     return torch.nn.functional.one_hot(torch.tensor([labels]), classes).movedim(-1, 1).float()
 
 
@@ -46,7 +46,7 @@ def test_nothing_is_believed_before_a_structure_was_seen():
     assert weight(((0, 0), (0, 0))) == 0
 
 
-def test_with_zero_the_teacher_is_always_believed():
+def test_with_zero_they_always_count():
     assert weight(enough=0) == weight(((0, 0), (1, 1)), enough=0) == 1
 
 

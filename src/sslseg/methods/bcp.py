@@ -41,8 +41,8 @@ class BcpParams(SemiSupervisedParams):
         0.8,
         ge=0,
         le=1,
-        description="Dice of the teacher on annotated voxels from which its labels count fully, up "
-        "to half of which not at all; 0, the paper's, believes it from the start.",
+        description="Dice on annotated voxels from which the teacher's labels count fully, up to "
+        "half of which not at all; 0, the paper's, believes them from the start.",
         json_schema_extra=ADVANCED,
     )
     largest: bool = Field(
@@ -87,9 +87,9 @@ class Bcp(Method[BcpParams]):
     The paper's labelled volumes are dense. With few slices the "labelled region" is the annotated
     voxels, wherever they land; all others learn from the teacher, those of labelled items too.
     Voxels where the teacher is unsure are ignored, with `largest` also pieces that are not the
-    largest; the paper makes the latter background. A teacher that does not find what people drew
-    teaches nothing yet (`Trust`). Both mixtures are of one pair of items and one box, where the
-    paper takes other items for the second.
+    largest; the paper makes the latter background. While the network does not find what people
+    drew, its average teaches nothing (`Trust`). Both mixtures are of one pair of items and one
+    box, where the paper takes other items for the second.
 
     Defaults: consistency 0.5, start 0.3, threshold 0.8, trust 0.8, largest False, ema_decay 0.99.
     """
@@ -113,49 +113,54 @@ class Bcp(Method[BcpParams]):
 
     def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
         """Return the terms of annotated and of pseudo-labelled voxels of the mixed items."""
+        trust = self.trust.weight()
         if self.params.idle(fraction) or batch.unlabelled == 0:
-            return _among_labelled(batch.head(), views, nets["student"])
-        ours, y = batch.x[: batch.labelled], batch.y[: batch.labelled]
-        said = _probabilities(nets["teacher"], ours)
-        self._next = self.trust.after(said, y)
-        trust = self._next.weight()
+            return self._looked(_among_labelled(batch.head(), views, nets["student"]))
         if trust == 0:
-            alone = _among_labelled(batch.head(), views, nets["student"])
-            nothing = alone.logits.new_zeros(())
-            return replace(alone, terms={**alone.terms, "consistency": nothing})
-        theirs = _probabilities(nets["teacher"], batch.x[batch.labelled :])
+            out = _among_labelled(batch.head(), views, nets["student"])
+            out.terms["consistency"] = out.logits.new_zeros(())
+            return self._looked(out)
         swap = exchange(batch, views)
-        pseudo = swap(self._pseudo_labels(torch.cat([said, theirs]), batch.y))
+        pseudo = swap(self._pseudo_labels(nets["teacher"], batch))
         logits, y = nets["student"](swap(batch.x)), swap(batch.y)
         taught = trust * supervised(logits, pseudo)
         terms = {"supervised": supervised(logits, y), "consistency": taught}
-        return StepOutput(terms, logits, y)
+        return self._looked(StepOutput(terms, logits, y))
 
-    def _pseudo_labels(self, said: Tensor, y: Tensor) -> Tensor:
-        """Return labels ``(B, *S)`` from probabilities; IGNORE where unsure or annotated."""
-        sure, label = said.max(1)
-        believed = (y < 0) & (sure >= self.params.threshold)
-        if self.params.largest:
-            believed &= largest_pieces(label)
-        return torch.where(believed, label, torch.full_like(label, IGNORE))
+    def _looked(self, out: StepOutput) -> StepOutput:
+        """Look how the network fares, whose average the teacher is; return what was looked at."""
+        self._next = self.trust.after(out.logits.detach(), out.y)
+        return out
+
+    @torch.no_grad()
+    def _pseudo_labels(self, teacher: nn.Module, batch: Batch) -> Tensor:
+        """Return the teacher's labels ``(B, *S)``; IGNORE where unsure or annotated.
+
+        Only items that hide something are forwarded.
+        """
+        labels = torch.full_like(batch.y, IGNORE)
+        hidden = batch.y == IGNORE
+        asked = hidden.flatten(1).any(1)
+        if bool(asked.any()):
+            sure, label = torch.softmax(teacher(batch.x[asked]).float(), dim=1).max(1)
+            believed = hidden[asked] & (sure >= self.params.threshold)
+            if self.params.largest:
+                believed &= largest_pieces(label)
+            labels[asked] = torch.where(believed, label, labels[asked])
+        return labels
 
     def after_step(self, nets: Networks, step: int, fraction: float) -> None:
-        """Follow the student; remember how the teacher fared, unless the step was given up."""
+        """Follow the student; remember how it fared, unless the step was given up."""
         super().after_step(nets, step, fraction)
         self.trust = self._next
 
     def memory(self) -> dict[str, Tensor]:
-        """Return how the teacher fared lately."""
+        """Return how the network fared lately."""
         return {"trust": self.trust.counts}
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
-        """Take back how the teacher fared."""
+        """Take back how it fared."""
         self.trust = self._next = replace(self.trust, counts=memory.get("trust", self.trust.counts))
-
-
-@torch.no_grad()
-def _probabilities(teacher: nn.Module, x: Tensor) -> Tensor:
-    return torch.softmax(teacher(x).float(), dim=1)
 
 
 def _among_labelled(items: Batch, views: Views, net: nn.Module) -> StepOutput:

@@ -1,4 +1,4 @@
-"""How far a teacher is believed: as far as it says what people drew."""
+"""How far pseudo-labels are believed: as far as the network finds what people drew."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORGETS = 0.95
 
 @dataclass(frozen=True)
 class Trust:
-    """The running Dice of a teacher's labels on annotated voxels, structure by structure.
+    """The running Dice of a network on annotated voxels, structure by structure.
 
     Where structures are small or steps are few, a teacher is soon sure that all is background; a
     student that believes it unlearns what little the labels taught it.
@@ -23,8 +23,8 @@ class Trust:
     Parameters
     ----------
     enough : float
-        Mean Dice from which the teacher is wholly believed, and up to half of which not at all;
-        with 0 it always is.
+        Mean Dice from which pseudo-labels count fully, and up to half of which not at all; with 0
+        they always do.
     counts : Tensor
         Twice the overlap, and the size, of each structure so far: ``(2, C - 1)``.
     """
@@ -33,12 +33,12 @@ class Trust:
     counts: Tensor = field(default_factory=lambda: torch.zeros(2, 0))
 
     @torch.no_grad()
-    def after(self, p: Tensor, y: Tensor) -> Trust:
-        """Return the trust once probabilities ``(B, C, *S)`` were compared with ``(B, *S)``."""
-        classes = p.shape[1]
+    def after(self, z: Tensor, y: Tensor) -> Trust:
+        """Return the trust after logits ``(B, C, *S)`` were compared with targets ``(B, *S)``."""
+        classes = z.shape[1]
         truth = one_hot(y, classes)
-        said = one_hot(p.argmax(1), classes) * annotated(y).unsqueeze(1)
-        dims = [0, *range(2, p.ndim)]
+        said = one_hot(z.argmax(1), classes) * annotated(y).unsqueeze(1)
+        dims = [0, *range(2, z.ndim)]
         new = torch.stack([2 * (said * truth).sum(dims), (said + truth).sum(dims)])[:, 1:]
         old = self.counts.to(new.device)
         counts = FORGETS * old + new if old.shape == new.shape else new
