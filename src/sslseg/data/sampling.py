@@ -36,11 +36,6 @@ lie, and by how much of a side it is moved at most: of a large volume that holds
 patches from anywhere would hardly ever show it. Which slice a patch of a slice is of stays free:
 what lies past the annotated ones is learnt from the unlabelled items alone."""
 
-BESIDE, ASIDE = 0.75, 0.05
-"""Share of the unlabelled items that are cut where in its volume the labelled item beside them was,
-and by how much of a patch they are moved at most. Where patches show a part of a volume, methods
-that mix both would else mix what never lies side by side."""
-
 TOLD = 0.5
 """Share of the items of cases that a critic compares with others which lie around annotations."""
 
@@ -190,7 +185,6 @@ class Sampler:
         told = [case for case in self._others if self._home and len(case.annotated)]
         self._told = Annotated(tuple(told))
         self._axis = 0 if plan.axis is None else plan.axis
-        self._shown = [axis for axis in range(3) if axis != plan.axis]
         self._crossed = plan.axis is not None and _planes(self.annotated) > {plan.axis}
         self.slices = slices or sum(case.fewest_slices for case in self.annotated)
 
@@ -200,11 +194,7 @@ class Sampler:
         home = self.plan.unlabelled // 2 if self._home else 0
         items = [self._labelled(rng) for _ in range(self.plan.labelled)]
         items += [self._anywhere(rng, self._home) for _ in range(home)]
-        # A critic compares what is drawn alike: nothing is cut beside anything then.
-        beside = [] if self._home else [place for _, _, place in items]
-        for number in range(self.plan.unlabelled - home):
-            like = beside[number % len(beside)] if beside else None
-            items.append(self._other(rng, like))
+        items += [self._other(rng) for _ in range(self.plan.unlabelled - home)]
         images, targets, places = zip(*items, strict=True)
         x = torch.from_numpy(np.stack(images))
         y = torch.from_numpy(np.stack(targets).astype(np.int64))
@@ -213,24 +203,11 @@ class Sampler:
     def _labelled(self, rng: np.random.Generator) -> Item:
         return self._around(rng, self._taught)
 
-    def _other(self, rng: np.random.Generator, like: Place | None) -> Item:
-        """Draw an item for the rest of the batch, perhaps cut as `like` was."""
+    def _other(self, rng: np.random.Generator) -> Item:
+        """Draw an item for the rest of the batch."""
         if self._told.cases and rng.random() < TOLD:
             return self._around(rng, self._told)
-        if like is not None and rng.random() < BESIDE:
-            return self._beside(rng, like)
         return self._anywhere(rng, self._others)
-
-    def _beside(self, rng: np.random.Generator, like: Place) -> Item:
-        """Draw an item of any slice of any case, cut at the same place of the volume as `like`."""
-        case = self._others[int(rng.integers(len(self._others)))]
-        sides = case.image.shape
-        start = []
-        for axis, first, length in zip(self._shown, like.start, self.plan.patch, strict=True):
-            middle = first + length * (0.5 + rng.uniform(-ASIDE, ASIDE))
-            start.append(_middle(middle / like.shape[axis] * sides[axis], sides[axis], length))
-        index = 0 if self.plan.axis is None else int(rng.integers(sides[self.plan.axis]))
-        return self._cut(case, index, start)
 
     def _around(self, rng: np.random.Generator, known: Annotated) -> Item:
         """Draw an item of one of these annotated cases; it holds an annotated voxel."""
@@ -262,15 +239,13 @@ class Sampler:
         self, rng: np.random.Generator, case: TrainingCase, centre: npt.NDArray[np.intp]
     ) -> Item:
         """Cut the patch that holds voxel `centre` at a random place inside it."""
+        axes = [axis for axis in range(3) if axis != self.plan.axis]
+        sides = [case.image.shape[axis] for axis in axes]
         start = [
-            _start(rng, int(centre[axis]), case.image.shape[axis], length)
-            for axis, length in zip(self._shown, self.plan.patch, strict=True)
+            _start(rng, int(centre[axis]), side, length)
+            for axis, side, length in zip(axes, sides, self.plan.patch, strict=True)
         ]
         index = 0 if self.plan.axis is None else int(centre[self.plan.axis])
-        return self._cut(case, index, start)
-
-    def _cut(self, case: TrainingCase, index: int, start: Sequence[int]) -> Item:
-        """Cut the patch of one slice, or box, that begins at `start`."""
         shape = (case.image.shape[0], case.image.shape[1], case.image.shape[2])
         place = Place(case.name, self.plan.axis, index, tuple(start), shape)
         image = crop(self._image(case, index), start, self.plan.patch, "edge")
@@ -297,13 +272,6 @@ class Sampler:
 def _planes(cases: Sequence[TrainingCase]) -> set[int]:
     """Return the axes across which slices are annotated."""
     return {axis for case in cases for axis in case.slices}
-
-
-def _middle(centre: float, side: int, length: int) -> int:
-    """Return where a patch of `length` begins that has `centre` in the middle and stays inside."""
-    if side <= length:
-        return -((length - side) // 2)
-    return int(np.clip(round(centre - length / 2), 0, side - length))
 
 
 def _start(rng: np.random.Generator, centre: int, side: int, length: int) -> int:
