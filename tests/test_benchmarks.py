@@ -61,7 +61,7 @@ def keys_in(name):
 
 
 @has_results
-def test_what_is_kept_of_hippocampus_is_found_again(load):
+def test_what_is_kept_is_found_again(load):
     methods, protocol = load("methods"), load("protocol")
     for key in keys_in("methods.jsonl"):
         request = TrainRequest.model_validate(key["request"])
@@ -73,7 +73,8 @@ def test_what_is_kept_of_hippocampus_is_found_again(load):
         fields = {name: value for name, value in key.items() if name in TrainRequest.model_fields}
         task = protocol.Task(TrainRequest(**fields), key["threads"], key["labels"])
         task = replace(task, volumes=key.get("volumes", protocol.VOLUMES))
-        assert protocol.twelve_key("hippocampus", task, key["score"]) == key
+        dataset = key.get("dataset", "hippocampus")
+        assert protocol.twelve_key(dataset, task, key["score"]) == key
 
 
 def test_other_sets_and_other_numbers_of_volumes_have_keys_of_their_own(load):
