@@ -15,6 +15,8 @@ VOXELS_CPU, VOXELS_GPU = 48 * 48 * 48, 128 * 128 * 128
 """Of a patch. On a CPU a step with larger ones takes so long that minutes are too few of them."""
 
 BATCH_PIXELS_CPU, BATCH_VOXELS_CPU = 16 * 48 * 48, 64 * 64 * 64
+"""Of all labelled items of a batch, where that allows the fewest."""
+
 MANY_LOOKS_CPU, MANY_LOOKS_GPU = 500_000, 16_000_000
 """Voxels of the largest volume up to which a prediction is the mean of four looks."""
 
@@ -107,7 +109,7 @@ def rounded(sides: Sequence[int], divisor: Sequence[int], most: float) -> tuple[
 
 
 def batch(patch: Sequence[int], device: Device, crowd: int) -> int:
-    """Return the labelled items of a batch: about 40,000 voxels on a CPU, more on a GPU.
+    """Return the labelled items of a batch: about 37,000 voxels of slices on a CPU, more on a GPU.
 
     Several networks share them; small patches need two for batch norm.
     """
