@@ -183,8 +183,8 @@ class Broken:
     def __init__(self, good: Sampler) -> None:
         self.good, self.slices = good, good.slices
 
-    def batch(self, step: int):
-        batch = self.good.batch(step)
+    def batch(self, step: int, *, alone: bool = False):
+        batch = self.good.batch(step, alone=alone)
         return replace(batch, x=torch.full_like(batch.x, torch.nan))
 
 

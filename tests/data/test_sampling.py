@@ -289,3 +289,12 @@ def test_items_around_a_class_are_never_around_background():
 
 
 CUBE = PatchPlan(None, 1, (5, 5, 5), 200, 0)
+
+
+def test_alone_the_labelled_items_are_the_same_and_no_others_are_drawn():
+    sampler = tiny_sampler(tiny_plan(2))
+    both, alone = sampler.batch(3), sampler.batch(3, alone=True)
+    assert both.unlabelled > 0
+    assert alone.unlabelled == 0
+    assert torch.equal(alone.x, both.x[: both.labelled])
+    assert torch.equal(alone.y, both.y[: both.labelled])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from sslseg.training.planner_grid import Grids
 from sslseg.training.planner_sizes import PIXELS_CPU, VOXELS_CPU
 
 LAPTOP = Device(torch.device("cpu"), "CPU", 8 * 2**30, None, 2)
+SERVER = replace(LAPTOP, amp=torch.bfloat16)
 CARD = Device(torch.device("cuda"), "a GPU", 80 * 2**30, torch.bfloat16, 2)
 CLASSES = 3
 
@@ -200,12 +202,28 @@ def test_width_batch_and_rates_as_asked():
     assert plan.context == 3, "context is odd"
 
 
+@pytest.mark.parametrize(("labels", "dims"), [({"coronal": 6}, 2), ({"coronal": 3, "axial": 3}, 3)])
+def test_a_cpu_without_fast_bfloat16_gets_half_the_features(labels, dims):
+    given, found = cases((36, 50, 34), (1, 1, 1)), covered(**labels)
+    asked = TrainingParams.model_validate({"precision": "mixed"})
+    plain, half, wide = (
+        make_plan(given, found, CLASSES, *rest)
+        for rest in ((LAPTOP, TrainingParams()), (LAPTOP, asked), (SERVER, TrainingParams()))
+    )
+    assert [plan.network.dims for plan in (plain, half, wide)] == [dims] * 3
+    assert plain.network.channels[:3] == half.network.channels[:3] == (16, 32, 64)
+    assert wide.network.channels[:3] == (32, 64, 128)
+    assert "few since this CPU knows no fast bfloat16" in plain.words[2]
+    assert "few since" not in wide.words[2]
+
+
 MEASURED = {"axis": 1, "context": 5, "patch": (36, 40), "labelled": 25, "unlabelled": 25}
 """The plan behind the figures of docs/benchmarks.md: 12 coronal slices of 110 hippocampi."""
 
 
 def test_the_plan_that_was_measured_stays():
-    plan = plan_for(cases((35, 50, 37), (1, 1, 1), 110), covered(coronal=12))
+    given = cases((35, 50, 37), (1, 1, 1), 110)
+    plan = make_plan(given, covered(coronal=12), CLASSES, SERVER, TrainingParams())
     assert {name: getattr(plan, name) for name in MEASURED} == MEASURED
     assert (plan.learning_rate, plan.weight_decay) == (6e-3, 1e-2)
     assert (plan.shifts, plan.spacing, plan.islands) == ((0, 2, 3, 5), (None, None, None), False)

@@ -188,13 +188,14 @@ class Sampler:
         self._crossed = plan.axis is not None and _planes(self.annotated) > {plan.axis}
         self.slices = slices or sum(case.fewest_slices for case in self.annotated)
 
-    def batch(self, step: int) -> Batch:
-        """Return the batch of one step, on the CPU."""
+    def batch(self, step: int, *, alone: bool = False) -> Batch:
+        """Return the batch of one step, on the CPU; with `alone` its labelled items only."""
         rng = np.random.default_rng((self.seed, step))
-        home = self.plan.unlabelled // 2 if self._home else 0
+        others = 0 if alone else self.plan.unlabelled
+        home = others // 2 if self._home else 0
         items = [self._labelled(rng) for _ in range(self.plan.labelled)]
         items += [self._anywhere(rng, self._home) for _ in range(home)]
-        items += [self._other(rng) for _ in range(self.plan.unlabelled - home)]
+        items += [self._other(rng) for _ in range(others - home)]
         images, targets, places = zip(*items, strict=True)
         x = torch.from_numpy(np.stack(images))
         y = torch.from_numpy(np.stack(targets).astype(np.int64))

@@ -39,6 +39,10 @@ class MethodParams(BaseModel):
         json_schema_extra=ADVANCED,
     )
 
+    def alone(self, fraction: float) -> bool:
+        """Tell whether labelled items alone teach when the share `fraction` of the run is done."""
+        return False
+
 
 class SemiSupervisedParams(MethodParams):
     """What all methods share that learn from unannotated voxels too."""
@@ -61,9 +65,13 @@ class SemiSupervisedParams(MethodParams):
         full = self.consistency if weight is None else weight
         return Ramp(weight=full, start=self.start, length=0.2, shape="sigmoid")
 
+    def alone(self, fraction: float) -> bool:
+        """Tell whether the run is still in the share that learns from the labels alone."""
+        return fraction < self.start
+
     def idle(self, fraction: float) -> bool:
-        """Tell whether the share `fraction` of the run still learns from labels alone."""
-        return fraction < self.start or self.consistency == 0
+        """Tell whether nothing unlabelled teaches yet, or ever does."""
+        return self.alone(fraction) or self.consistency == 0
 
 
 @dataclass(frozen=True)
@@ -159,6 +167,16 @@ class Learner(ABC, Generic[Q_co]):
         """Return learning rates of optimised networks relative to the main one; 1 if missing."""
         return {}
 
+    def alone(self, fraction: float) -> bool:
+        """Tell whether the next step needs labelled items alone: then no others are drawn.
+
+        Parameters
+        ----------
+        fraction : float
+            As in `step`.
+        """
+        return False
+
     @abstractmethod
     def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepTerms:
         """Return the unweighted terms of one step.
@@ -222,6 +240,8 @@ class Method(Learner[P_co]):
     crowd: ClassVar[int] = 1
     """Divides the planner's batch: for methods of so many networks of boxes that with whole batches
     a run of minutes would hardly take a step."""
+    others: ClassVar[float] = 1.0
+    """Unlabelled items in a batch for each labelled one."""
     Params: ClassVar[type[MethodParams]] = MethodParams
 
     @classmethod
@@ -232,6 +252,10 @@ class Method(Learner[P_co]):
     def build(self, make: Maker) -> dict[str, nn.Module]:
         """Return a student and its average; see `Learner.build` for what names mean."""
         return {"student": make(), "teacher": freeze(make())}
+
+    def alone(self, fraction: float) -> bool:
+        """Tell whether the next step needs labelled items alone."""
+        return self.params.alone(fraction)
 
     @abstractmethod
     def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:

@@ -22,6 +22,10 @@ class Supervised(Method[MethodParams]):
     source = "Cicek et al., 3D U-Net, MICCAI 2016"
     Params = MethodParams
 
+    def alone(self, fraction: float) -> bool:
+        """They always do."""
+        return True
+
     def step(self, batch: Batch, views: Views, nets: Networks, fraction: float) -> StepOutput:
-        """Return the supervised term; unlabelled items are not even forwarded."""
+        """Return the supervised term; unlabelled items are not even drawn."""
         return supervised_step(batch, nets["student"])

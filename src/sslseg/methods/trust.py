@@ -9,6 +9,9 @@ from torch import Tensor
 
 from sslseg.losses.masked import annotated, one_hot
 
+DOUBTED = 0.8
+"""Share of `Trust.enough` up to which nothing is believed."""
+
 FORGETS = 0.95
 """What is left of a step's counts at the next one: about the last twenty count."""
 
@@ -23,7 +26,7 @@ class Trust:
     Parameters
     ----------
     enough : float
-        Mean Dice from which pseudo-labels count fully, and up to half of which not at all; with 0
+        Mean Dice from which pseudo-labels count fully; up to `DOUBTED` of it not at all. With 0
         they always do.
     counts : Tensor
         Twice the overlap, and the size, of each structure so far: ``(2, C - 1)``.
@@ -53,4 +56,5 @@ class Trust:
         if not bool(seen.any()):
             return 0.0
         dice = float((overlap[seen] / size[seen]).mean())
-        return min(1.0, max(0.0, 2 * dice / self.enough - 1))
+        doubted = DOUBTED * self.enough
+        return min(1.0, max(0.0, (dice - doubted) / (self.enough - doubted)))

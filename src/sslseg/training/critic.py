@@ -15,7 +15,7 @@ from sslseg.losses.ramps import Ramp, poly
 from sslseg.methods.adversary import Adversary
 from sslseg.methods.shared import CriticParams
 
-EVERY = 2
+EVERY = 4
 """Optimiser steps of the segmentor for each one of a critic that only watches."""
 
 HEALTHY = (0.6, 0.95)

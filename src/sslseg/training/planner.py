@@ -24,6 +24,7 @@ from sslseg.training.planner_sizes import (
     bounded,
     check_memory,
     choose_shifts,
+    is_plain,
     kept,
     make_network,
     room,
@@ -101,6 +102,7 @@ def make_plan(
     minutes: float | None = None,
     before: Plan | None = None,
     boxes: bool = False,
+    others: float = 1.0,
 ) -> Plan:
     """Choose network, grid, patch, batch and width.
 
@@ -124,6 +126,8 @@ def make_plan(
         Of the run to go on from; its network is kept where it still fits.
     boxes : bool
         Whether the method learns from boxes alone.
+    others : float
+        Unlabelled items for each labelled one, as `Method.others`.
 
     Raises
     ------
@@ -155,23 +159,29 @@ def make_plan(
         context=context,
         patch=patch,
         labelled=labelled,
-        unlabelled=labelled,
+        unlabelled=max(1, int(others * labelled)),
         learning_rate=params.learning_rate,
         weight_decay=params.weight_decay,
         shifts=choose_shifts(largest, patch, device, params.looks),
         islands=params.islands == "keep" or (params.islands == "auto" and covered.islands),
-        words=(axis_words, spacing_words, _network_words(network, params, network != anew)),
+        words=(axis_words, spacing_words, _network_words(network, device, params, network != anew)),
     )
     return plan.model_copy(update={"words": (*plan.words, *_words(plan, device, params))})
 
 
-def _network_words(network: NetworkSpec, params: TrainingParams, old: bool) -> str:
+def _network_words(network: NetworkSpec, device: Device, params: TrainingParams, old: bool) -> str:
     read = "" if network.dims == 3 else f"{_slice_words(network.in_channels, params)}, by "
     return (
         f"{read}{len(network.channels)} levels of {network.channels[0]} to {network.channels[-1]} "
-        f"features{_asked(params.width > 0)}; the deepest has a cell for {_by(network.divisor)} "
-        f"voxels{', as in the run before' if old else ''}."
+        f"features{_width_reason(device, params)}; the deepest has a cell for "
+        f"{_by(network.divisor)} voxels{', as in the run before' if old else ''}."
     )
+
+
+def _width_reason(device: Device, params: TrainingParams) -> str:
+    if params.width:
+        return _asked(True)
+    return ", few since this CPU knows no fast bfloat16" if is_plain(device) else ""
 
 
 def _slice_words(count: int, params: TrainingParams) -> str:

@@ -17,6 +17,12 @@ VOXELS_CPU, VOXELS_GPU = 48 * 48 * 48, 128 * 128 * 128
 BATCH_PIXELS_CPU, BATCH_VOXELS_CPU = 16 * 48 * 48, 64 * 64 * 64
 """Of all labelled items of a batch, where that allows the fewest."""
 
+WIDTH_PLAIN, WIDTH, WIDTH_SLICES_GPU = 16, 32, 48
+"""Features of the first level: on CPUs without fast bfloat16, elsewhere, and of slices on a GPU.
+
+Half the features make about twice the steps; where steps are few that gains more than it costs.
+"""
+
 MANY_LOOKS_CPU, MANY_LOOKS_GPU = 500_000, 16_000_000
 """Voxels of the largest volume up to which a prediction is the mean of four looks."""
 
@@ -71,7 +77,7 @@ def make_network(
         left = [math.ceil(side / step) for side, step in zip(left, stride, strict=True)]
         strides.append(stride)
     strides = strides or [(1,) * dims]
-    width = params.width or (32 if device.is_cpu or dims == 3 else 48)
+    width = params.width or usual_width(dims, device)
     channels = tuple(min(width * 2**level, 320) for level in range(len(strides) + 1))
     return NetworkSpec(
         dims=dims,
@@ -82,6 +88,18 @@ def make_network(
         dropout=params.dropout,
         coarse=coarse,
     )
+
+
+def is_plain(device: Device) -> bool:
+    """Tell whether it is a CPU that float32 is fastest on."""
+    return device.is_cpu and device.amp is None
+
+
+def usual_width(dims: int, device: Device) -> int:
+    """Return the features of the first level where nobody asked for a number."""
+    if is_plain(device):
+        return WIDTH_PLAIN
+    return WIDTH if device.is_cpu or dims == 3 else WIDTH_SLICES_GPU
 
 
 def kept(before: NetworkSpec | None, anew: NetworkSpec) -> NetworkSpec:

@@ -148,6 +148,7 @@ class Round:
             minutes,
             before,
             boxes=chosen.dimensions == "3d",
+            others=chosen.others,
         )
         return relayed(plan, cases, covered, self.device, training)
 

@@ -150,7 +150,8 @@ class Trainer:
         torch.manual_seed(seed)
         views = Views(torch.Generator().manual_seed(seed), self._span(), self._flips())
         layout = memory_format(self.plan.network.dims)
-        batch = sampler.batch(self.step_count).to(self.device.torch, layout)
+        alone = self.method.alone(fraction)
+        batch = sampler.batch(self.step_count, alone=alone).to(self.device.torch, layout)
         if self.training.warp > 0:
             batch = views.augmented(batch)
         batch = views.pasted(batch, self.training.paste).to(self.device.torch, layout)
