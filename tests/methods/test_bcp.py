@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sslseg.core.annotation import IGNORE
 from sslseg.data.batch import Batch
-from sslseg.methods.bcp import exchange, largest_pieces
+from sslseg.methods.bcp import Bcp, exchange, largest_pieces
 from sslseg.networks.factory import Maker
 
 
@@ -59,6 +59,11 @@ def test_every_item_takes_part(labelled, unlabelled):
         assert len(values) == 2
         assert values[0] < labelled <= values[1]
     assert [item.unique().tolist() for item in whole] == [[n] for n in range(unlabelled, labelled)]
+
+
+@pytest.mark.parametrize(("free", "others"), [(1, 0.5), (0.5, 0.5), (0.25, 0.25), (0, 0)])
+def test_fewer_items_are_unlabelled_where_most_cases_have_labels(free, others):
+    assert Bcp.others(free) == others
 
 
 def terms(batch: Batch, teacher: tuple[float, ...], fraction=1.0, **params) -> dict[str, Tensor]:
@@ -130,7 +135,7 @@ def test_a_network_that_misses_what_was_drawn_is_taught_nothing():
 def test_pseudo_labels_count_as_far_as_it_finds_it():
     nets = {"student": Says(*STUDENT), "teacher": Says(*SURE)}
     found = []
-    for dice in (0.63, 0.9):  # halfway from four fifths of 0.7 to 0.7
+    for dice in (0.6, 0.9):  # halfway from 0.4 to 0.8
         method = make_method("bcp")
         method.remember({"trust": fared(dice, 1.0)})
         found.append(method.step(half_known(), tiny_views(), nets, 1.0).terms["consistency"])
@@ -157,11 +162,11 @@ def test_the_teacher_looks_at_nothing_that_is_annotated_all_over():
 
 def test_what_was_seen_of_the_teacher_goes_on_with_the_run():
     method = make_method("bcp")
-    method.remember({"trust": torch.tensor([[1.1, 3.0], [2.0, 4.0]])})
+    method.remember({"trust": torch.tensor([[1.0, 3.0], [2.0, 4.0]])})
     again = make_method("bcp")
     again.remember(method.memory())
     again.remember({})  # of a checkpoint that is older
-    assert again.trust.weight() == method.trust.weight() == pytest.approx((0.65 - 0.56) / 0.14)
+    assert again.trust.weight() == method.trust.weight() == pytest.approx((0.625 - 0.4) / 0.4)
 
 
 def test_a_step_that_is_given_up_leaves_the_trust_as_it_was():

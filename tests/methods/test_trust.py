@@ -37,8 +37,8 @@ def weight(*pairs, enough=0.8):
     ],
 )
 @pytest.mark.parametrize("enough", [0.7, 0.8, 1.0])
-def test_belief_grows_with_dice_from_four_fifths_of_enough_on(said, truth, dice, enough):
-    by_hand = min(1, max(0, 5 * dice / enough - 4))
+def test_belief_grows_with_dice_from_half_of_enough_on(said, truth, dice, enough):
+    by_hand = min(1, max(0, 2 * dice / enough - 1))
     assert weight((said, truth), enough=enough) == pytest.approx(by_hand, abs=1e-6)
 
 
@@ -54,6 +54,6 @@ def test_with_zero_they_always_count():
 def test_steps_are_forgotten_slowly_and_a_step_without_the_structure_says_nothing():
     missed, found, nothing = ((0, 0), (1, 1)), ((1, 1), (1, 1)), ((0, 0), (0, 0))
     by_hand = 4 / (4 + 2 * FORGETS)
-    assert weight(missed, found) == pytest.approx(5 * by_hand / 0.8 - 4)
+    assert weight(missed, found) == pytest.approx(min(1, 2 * by_hand / 0.8 - 1))
     assert weight(missed, found, nothing) == pytest.approx(weight(missed, found))
     assert weight(*[missed] * 50, found) == 0

@@ -31,12 +31,15 @@ class Coverage:
         Whether a prediction may well have islands, as far as complete slices tell.
     thinnest : float or None
         How many mm the thinnest drawn structure is across; None where none is drawn.
+    free : float
+        Share of the cases in which no slice says anything.
     """
 
     planes: Counter[Plane]
     dense: bool = False
     islands: bool = False
     thinnest: float | None = None
+    free: float = 1.0
 
 
 def coverage(store: ProjectStore) -> Coverage:
@@ -54,7 +57,8 @@ def coverage(store: ProjectStore) -> Coverage:
     dense = bool(shares) and sum(shares) / len(shares) > 0.5
     shown = list(_complete(store))
     foreground = (target > 0 for target, _ in shown)
-    return Coverage(planes, dense, islands.expected(foreground), thinnest(shown))
+    free = 1 - len(by_case) / max(1, len(store.cases()))
+    return Coverage(planes, dense, islands.expected(foreground), thinnest(shown), free)
 
 
 def _complete(store: ProjectStore) -> Iterator[Slice]:

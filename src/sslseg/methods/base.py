@@ -240,8 +240,6 @@ class Method(Learner[P_co]):
     crowd: ClassVar[int] = 1
     """Divides the planner's batch: for methods of so many networks of boxes that with whole batches
     a run of minutes would hardly take a step."""
-    others: ClassVar[float] = 1.0
-    """Unlabelled items in a batch for each labelled one."""
     Params: ClassVar[type[MethodParams]] = MethodParams
 
     @classmethod
@@ -252,6 +250,17 @@ class Method(Learner[P_co]):
     def build(self, make: Maker) -> dict[str, nn.Module]:
         """Return a student and its average; see `Learner.build` for what names mean."""
         return {"student": make(), "teacher": freeze(make())}
+
+    @classmethod
+    def others(cls, free: float) -> float:
+        """Return how many unlabelled items a batch has for each labelled one.
+
+        Parameters
+        ----------
+        free : float
+            Share of the cases without any label.
+        """
+        return 1.0
 
     def alone(self, fraction: float) -> bool:
         """Tell whether the next step needs labelled items alone."""

@@ -38,11 +38,11 @@ class BcpParams(SemiSupervisedParams):
         json_schema_extra=ADVANCED,
     )
     trust: float = Field(
-        0.7,
+        0.8,
         ge=0,
         le=1,
         description="Dice on annotated voxels from which the teacher's labels count fully, up to "
-        "four fifths of which not at all; 0, the paper's, believes them from the start.",
+        "half of which not at all; 0, the paper's, believes them from the start.",
         json_schema_extra=ADVANCED,
     )
     largest: bool = Field(
@@ -96,7 +96,7 @@ class Bcp(Method[BcpParams]):
     box, where the paper takes other items for the second. Every other labelled item stays whole:
     steps are cheaper, and images without seams are seen too.
 
-    Defaults: consistency 0.5, start 0.3, threshold 0.8, trust 0.7, largest False, ema_decay 0.99.
+    Defaults: consistency 0.5, start 0.3, threshold 0.8, trust 0.8, largest False, ema_decay 0.99.
     """
 
     name = "bcp"
@@ -107,11 +107,15 @@ class Bcp(Method[BcpParams]):
     )
     source = "Bai et al., CVPR 2023"
     Params = BcpParams
-    others = 0.5
 
     def __init__(self, params: BcpParams, critic: CriticParams | None = None) -> None:
         super().__init__(params, critic)
         self.trust = self._next = Trust(params.trust)
+
+    @classmethod
+    def others(cls, free: float) -> float:
+        """Return half as many; fewer where most cases have labels: little is new in the rest."""
+        return 0.5 * min(1.0, 2 * free)
 
     def ramps(self) -> dict[str, Ramp]:
         """Pseudo-labels rise over a fifth of the run once the supervised share is over."""

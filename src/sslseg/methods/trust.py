@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sslseg.losses.masked import annotated, one_hot
 
-DOUBTED = 0.8
+DOUBTED = 0.5
 """Share of `Trust.enough` up to which nothing is believed."""
 
 FORGETS = 0.95

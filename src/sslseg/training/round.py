@@ -148,7 +148,7 @@ class Round:
             minutes,
             before,
             boxes=chosen.dimensions == "3d",
-            others=chosen.others,
+            others=chosen.others(covered.free),
         )
         return relayed(plan, cases, covered, self.device, training)
 
