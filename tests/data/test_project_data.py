@@ -217,6 +217,15 @@ def test_coverage_counts_what_slices_say(store):
     assert not found.dense
 
 
+def test_coverage_knows_the_share_of_cases_without_labels(store):
+    assert coverage(store).free == 1
+    paint(store, "b", [5], Plane.SAGITTAL, SliceState.NONE)
+    paint(store, "a", [1, 3])
+    assert coverage(store).free == 0.5
+    paint(store, "b", [4], Plane.AXIAL, SliceState.PARTIAL)
+    assert coverage(store).free == 0
+
+
 def test_coverage_of_whole_volumes_is_dense(store):
     paint(store, "a", range(SHAPE[1]))
     assert coverage(store).dense

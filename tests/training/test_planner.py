@@ -277,6 +277,14 @@ def test_batch_norm_has_values_to_average(shape, dimensions):
     assert torch.isfinite(Maker(plan.network)().train()(x)).all()
 
 
+@pytest.mark.parametrize(("others", "unlabelled"), [(1, 25), (0.5, 13), (0.01, 1), (0, 1)])
+def test_a_method_says_how_many_items_are_unlabelled(others, unlabelled):
+    given, found = cases((35, 50, 37), (1, 1, 1)), covered(coronal=12)
+    plan = make_plan(given, found, CLASSES, LAPTOP, TrainingParams(), others=others)
+    assert (plan.labelled, plan.unlabelled) == (25, unlabelled)
+    assert any(f"25 labelled and {unlabelled} unlabelled in a batch" in word for word in plan.words)
+
+
 def test_a_gpu_gets_larger_patches():
     gpu = Device(torch.device("cuda"), "GPU", 24 * 2**30, torch.bfloat16, 8)
     given, found = cases((400, 400, 300), (1, 1, 1)), covered(axial=2)

@@ -159,7 +159,7 @@ def make_plan(
         context=context,
         patch=patch,
         labelled=labelled,
-        unlabelled=max(1, int(others * labelled)),
+        unlabelled=max(1, math.ceil(others * labelled)),
         learning_rate=params.learning_rate,
         weight_decay=params.weight_decay,
         shifts=choose_shifts(largest, patch, device, params.looks),
