@@ -246,7 +246,7 @@ def test_how_often_critics_are_right_is_a_curve_of_its_own(curves):
 
 
 def test_the_critic_s_curve_is_the_mean_of_the_critics_own_losses(curves):
-    """So that 0.69 and 0.1 can be read off it; one that only watches learns every other step."""
+    """So that 0.69 and 0.1 can be read off it; one that only watches is not in every step."""
     curves.add_step(step(1, critic=0.7, critic_image=0.1, adversarial_unlabelled=5.0))
     curves.add_step(step(2, critic_image=0.3, adversarial_unlabelled=5.0))
     assert curves.points("critic") == ([1, 2], [pytest.approx(0.4), pytest.approx(0.5)])

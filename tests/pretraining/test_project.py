@@ -141,7 +141,7 @@ def test_the_plan_is_that_of_the_training(session):
     after = Round(session.store, asked, Control(), lambda *_: None).plan
     assert before.network == after.network
     assert (before.axis, before.spacing, before.patch) == (after.axis, after.spacing, after.patch)
-    assert (before.labelled, before.unlabelled) == (0, after.labelled + after.unlabelled)
+    assert (before.labelled, before.unlabelled) == (0, 2 * after.labelled)
 
 
 @pytest.mark.parametrize(("minutes", "dims"), [(1.0, 2), (4.0, 3)])
