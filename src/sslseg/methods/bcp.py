@@ -81,7 +81,7 @@ class Exchange:
 
 
 class Bcp(Method[BcpParams]):
-    """Bidirectional copy-paste: every training image is half annotated, half pseudo-labelled.
+    """Bidirectional copy-paste: training images are part annotated, part pseudo-labelled.
 
     Bai et al., CVPR 2023. First labelled items alone exchange boxes of 2/3 of
     each side; then labelled and unlabelled items do, both ways: x_a = M l + (1 - M) u,
