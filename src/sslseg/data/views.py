@@ -87,7 +87,8 @@ class Views:
         x, y = batch.x[:count], batch.y[:count]
         order = self.shuffled(count)
         moves = [int(torch.randint(0, side, (1,), generator=self.rng)) for side in y.shape[1:]]
-        box = self.some_boxes(x, 0.3, 0.7, share)
+        chosen = torch.rand(count, generator=self.rng) < share
+        box = self.box(x, 0.3, 0.7) & chosen.view(-1, *[1] * (x.ndim - 1)).to(x.device)
         other_x = torch.roll(x[order], moves, tuple(d + 1 for d in dims))
         other_y = torch.roll(y[order], moves, dims)
         mixed_x = torch.cat([torch.where(box, other_x, x), batch.x[count:]])
@@ -123,11 +124,6 @@ class Views:
             shape = [x.shape[0], 1, *(side if a == axis else 1 for a in range(len(sides)))]
             mask &= inside.view(shape)
         return mask.to(x.device)
-
-    def some_boxes(self, x: Tensor, low: float, high: float, share: float) -> Tensor:
-        """Draw a `box` for each item with the chance `share`, and an empty one for the others."""
-        chosen = torch.rand(len(x), generator=self.rng) < share
-        return self.box(x, low, high) & chosen.view(-1, *[1] * (x.ndim - 1)).to(x.device)
 
     def cutmix(self, x: Tensor) -> CutMix:
         """Draw which box of which other item each item of ``(B, C, *S)`` gets."""

@@ -23,10 +23,6 @@ from sslseg.methods.trust import Trust
 BOX = 2 / 3
 """Of each side of the patch."""
 
-EXCHANGED = 0.5
-"""Expected share of the pairs that change boxes: unlabelled images are seen whole too, not only
-with a piece of a labelled one, which shows the structure."""
-
 
 class BcpParams(SemiSupervisedParams):
     """Parameters of BCP."""
@@ -59,16 +55,16 @@ class BcpParams(SemiSupervisedParams):
 
 @dataclass(frozen=True)
 class Exchange:
-    """Labelled items change boxes with unlabelled ones, or stay whole.
+    """Labelled items change boxes with unlabelled ones; where these are fewer, some stay whole.
 
     Parameters
     ----------
     box : Tensor
-        ``(N, 1, *S)`` bool: what changes places; nothing where a pair stays whole.
+        ``(N, 1, *S)`` bool: what changes places.
     ours, theirs : Tensor
         ``(N,)``: which items, on the CPU.
     whole : Tensor
-        ``(K,)``: which labelled items stay whole for want of an unlabelled one.
+        ``(K,)``: which labelled items stay as they are.
     """
 
     box: Tensor
@@ -77,7 +73,7 @@ class Exchange:
     whole: Tensor
 
     def __call__(self, t: Tensor) -> Tensor:
-        """Mix ``(B, ...)``: ours with their box, theirs with ours, and those without a partner."""
+        """Mix ``(B, ...)``: ours with their box, theirs with ours, and those that stay whole."""
         box = self.box if t.ndim == self.box.ndim else self.box[:, 0]
         ours, theirs = t[self.ours], t[self.theirs]
         mixed = torch.where(box, theirs, ours), torch.where(box, ours, theirs)
@@ -97,8 +93,8 @@ class Bcp(Method[BcpParams]):
     Voxels where the teacher is unsure are ignored, with `largest` also pieces that are not the
     largest; the paper makes the latter background. While the network does not find what people
     drew, its average teaches nothing (`Trust`). Both mixtures are of one pair of items and one
-    box, where the paper takes other items for the second. Every other labelled item has no partner,
-    which makes steps cheaper, and half of the pairs stay whole (`EXCHANGED`).
+    box, where the paper takes other items for the second. Every other labelled item stays whole:
+    steps are cheaper, and images without seams are seen too.
 
     Defaults: consistency 0.5, start 0.3, threshold 0.8, trust 0.8, largest False, ema_decay 0.99.
     """
@@ -182,18 +178,17 @@ class Bcp(Method[BcpParams]):
 
 def _among_labelled(items: Batch, views: Views, net: nn.Module) -> StepOutput:
     """Return the supervised term of labelled items that exchanged boxes with each other."""
-    box = views.some_boxes(items.x, BOX, BOX, EXCHANGED)
-    mix = CutMix(box, views.shuffled(len(items.x)))
+    mix = CutMix(views.box(items.x, BOX, BOX), views.shuffled(len(items.x)))
     logits, y = net(mix(items.x)), mix(items.y)
     return StepOutput({"supervised": supervised(logits, y)}, logits, y)
 
 
-def exchange(batch: Batch, views: Views, share: float = EXCHANGED) -> Exchange:
-    """Pair every unlabelled item with a labelled one, each pair with a box of its own, or none."""
+def exchange(batch: Batch, views: Views) -> Exchange:
+    """Pair every unlabelled item with a labelled one, each pair with a box of its own."""
     pair = torch.arange(batch.unlabelled)
     ours, theirs = pair % batch.labelled, batch.labelled + pair
     whole = torch.arange(batch.labelled)[batch.unlabelled :]
-    return Exchange(views.some_boxes(batch.x[ours], BOX, BOX, share), ours, theirs, whole)
+    return Exchange(views.box(batch.x[ours], BOX, BOX), ours, theirs, whole)
 
 
 def largest_pieces(label: Tensor) -> Tensor:
