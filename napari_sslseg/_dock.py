@@ -126,6 +126,8 @@ class SegmentationDock(QWidget):
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inner)
+        self.simulation.appeared.connect(self._show_simulation)
+        self._scroll = scroll
         # napari adds a stretch to vertical layouts, which would take half of the height.
         outer = QGridLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -133,6 +135,14 @@ class SegmentationDock(QWidget):
         outer.addWidget(scroll)
         outer.addWidget(self.silence)
         outer.addWidget(self.status)  # these in sight however far one has scrolled
+
+    def _show_simulation(self) -> None:
+        """Scroll to the curves once they have their place."""
+        QTimer.singleShot(0, self._scroll_to_simulation)
+
+    def _scroll_to_simulation(self) -> None:
+        if not self.controller.closed:
+            self._scroll.ensureWidgetVisible(self.simulation)
 
     def _shortcuts(self) -> dict[str, Callable[..., None]]:
         weak = shortcuts.weak

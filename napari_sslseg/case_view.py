@@ -18,7 +18,7 @@ from sslseg.core.annotation import UNPAINTED, Annotation, SliceState
 from sslseg.core.control import Place
 from sslseg.core.geometry import Plane, take_slice
 from sslseg.core.prediction import Glimpse, Prediction
-from sslseg.core.suggestion import Box
+from sslseg.core.suggestion import Suggestion
 from sslseg.core.volume import CaseRecord, ClassLabel, Volume
 from sslseg.suggest.propagation import extend, nearest
 
@@ -50,6 +50,7 @@ class CaseView:
         self.case: CaseRecord | None = None
         self.prediction: Prediction | None = None
         self._previewed: set[Place] = set()
+        self._suggested: Suggestion | None = None
         self._adapter: LabelsAdapter | None = None
         self._states: Mapping[tuple[Plane, int], SliceState] = {}
 
@@ -87,7 +88,7 @@ class CaseView:
         if self._adapter is not None:
             self._adapter.close()
             self._adapter = None
-        self.case = self.prediction = None
+        self.case = self.prediction = self._suggested = None
         self._previewed.clear()
         self._states = {}
         self.slices.leave()
@@ -199,13 +200,15 @@ class CaseView:
         self._caption()
         self.glimpsed.emit(glimpse)
 
-    def point_at(self, box: Box | None) -> None:
-        """Frame a region of the slice on the screen; None takes the frame away."""
-        if box is None or self.case is None:
+    def point_at(self, suggestion: Suggestion) -> None:
+        """Write onto a suggested slice why it was suggested, and frame what that is about."""
+        self._suggested = suggestion
+        self._caption()
+        if suggestion.box is None or self.case is None:
             self.attention.hide()
         else:
-            place = (self.slices.plane, self.slices.index)
-            self.attention.show(self.case.geometry, *place, box)
+            place = (suggestion.plane, suggestion.slice)
+            self.attention.show(self.case.geometry, *place, suggestion.box)
 
     def close(self) -> None:
         """Release the case and stop listening to the viewer."""
@@ -214,8 +217,16 @@ class CaseView:
         self.slices.close()
 
     def _caption(self) -> None:
-        """Say of a slice on the screen that it is one of those that were predicted alone."""
-        self.slices.write_caption(PREVIEW if self._on_preview else "")
+        """Say which slice it is, whether it was predicted alone, and why it was suggested."""
+        self.slices.write_caption(PREVIEW if self._on_preview else "", self._reason())
+
+    def _reason(self) -> str:
+        """Return why the slice on the screen was suggested; "" where it is another one."""
+        given, case = self._suggested, self.case
+        here = (self.slices.plane, self.slices.index)
+        if given is None or case is None or given.case != case.name:
+            return ""
+        return given.reason if (given.plane, given.slice) == here else ""
 
     def _follow_slice(self) -> None:
         self._caption()

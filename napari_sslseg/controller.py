@@ -204,7 +204,7 @@ class Controller:
         self.show_slice(key_of(suggestion))
         self.queue.visit(suggestion)
         self.view.layers.activate_brush()
-        self.view.point_at(suggestion.box)
+        self.view.point_at(suggestion)
         self.queue.changed.emit()
 
     def show_slice(self, key: SliceKey) -> None:

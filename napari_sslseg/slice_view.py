@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -21,6 +22,9 @@ HINTS = {
     Plane.SAGITTAL: "front on the left",
 }
 """Short, to fit into the narrow canvas of napari's own window. R is the patient's right."""
+
+LINE = 36
+"""Characters that fit there side by side."""
 
 
 class SliceView:
@@ -99,12 +103,13 @@ class SliceView:
         if tuple(self._viewer.dims.order) != order:
             self._viewer.dims.order = order
 
-    def write_caption(self, note: str = "") -> None:
-        """Write which slice is shown, and a note on it, onto the canvas."""
+    def write_caption(self, note: str = "", reason: str = "") -> None:
+        """Write onto the canvas which slice is shown, a note on it and, below, why it is shown."""
         if self._geometry is not None:
             last = self._geometry.slices(self.plane) - 1
             words = (f"{self.plane} {self.index} / {last}", HINTS[self.plane], note)
-            canvas.set_caption(self._viewer, "  ·  ".join(filter(None, words)))
+            lines = ("  ·  ".join(filter(None, words)), *textwrap.wrap(reason, LINE))
+            canvas.set_caption(self._viewer, "\n".join(lines))
 
     def _moved(self) -> None:
         if self._geometry is not None:

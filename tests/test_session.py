@@ -222,6 +222,22 @@ def test_what_no_slice_shows_is_told_when_training_begins(session):
     assert "No labelled slice" not in start.notice
 
 
+def test_a_class_that_only_held_out_slices_show_is_told(session):
+    """The fourth slice is held out at its first stroke; what is drawn there later stays there."""
+    some = np.zeros((SHAPE[0], SHAPE[2]), np.uint8)
+    some[1] = 1
+    drawn = dict.fromkeys((2, 4, 6, 8), (some, SliceState.COMPLETE))
+    session.store.save_slices("a", CORONAL, drawn)
+    (held,) = [record for record in session.store.slices() if record.validation]
+    both = some.copy()
+    both[3] = 2
+    session.store.save_slices("a", CORONAL, {held.key.index: (both, SliceState.COMPLETE)})
+    (start,) = of(RunStarted, run(session))
+    assert "Only held-out slices show two" in start.notice
+    (start,) = of(RunStarted, run(session, request(settings={"validation": False})))
+    assert "Only held-out slices" not in start.notice
+
+
 def test_without_a_model_there_is_nothing_to_predict(session):
     with pytest.raises(SslsegError, match="without a trained model"):
         list(session.predict((), Control()))

@@ -507,10 +507,13 @@ def test_a_finished_arm_keeps_little_and_goes_on_all_the_same(tmp_path):
 def test_a_discriminator_that_cannot_be_believed_ends_no_simulation(world):
     """Without one, "doubt" cannot choose the second round; the arm after it is played too."""
     train = TRAIN.model_copy(update={"settings": {"critic": False}})
-    _, found = play(world, 2, strategies=("doubt+power", "equal"), train=train)
+    events, found = play(world, 2, strategies=("doubt+power", "equal"), train=train)
     doubt, equal = found["arms"]
     assert [len(arm["curve"]) for arm in (doubt, equal)] == [2, 2]
     assert [point.get("instead") for point in doubt["curve"]] == [None, "uncertainty+power"]
     assert not any("instead" in point for point in equal["curve"])
+    (told,) = [event.words for event in reports(events) if "Chosen by" in event.words]
+    assert "round 2 of 2" in told
+    assert "Chosen by uncertainty+power: no discriminator could be believed." in told
     _, again = play(world, 2, strategies=("doubt+power", "equal"), train=train)
     assert again == found

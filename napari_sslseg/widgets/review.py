@@ -10,13 +10,19 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayou
 from napari_sslseg.controller import Controller
 from napari_sslseg.widgets.export import ExportDialog
 from napari_sslseg.widgets.guard import guarded
-from napari_sslseg.widgets.simulate import SimulateDialog
+from napari_sslseg.widgets.simulate import (
+    SimulateDialog,
+    last_request,
+    remember,
+    usual_request,
+)
 from napari_sslseg.widgets.style import button, hint
 from sslseg.core.commands import Export, Predict, Simulate
 from sslseg.core.config import SimulationRequest
 from sslseg.core.events import CriticJudged, Event, RunStarted
 from sslseg.core.prediction import CriticHealth, Prediction
 from sslseg.storage import arrays
+from sslseg.storage.store import ProjectStore
 
 NOT_PREDICTED = "This case has no prediction yet."
 
@@ -180,12 +186,15 @@ class FinishWidget(QWidget):
     def _ask_simulation(self) -> None:
         store = self._controller.store
         if store is not None:
-            dialog = SimulateDialog(store.path.parent / "labels", self)
+            asked = last_request(store.path) or usual_request(_labels_of(store))
+            dialog = SimulateDialog(asked, self)
             dialog.decided.connect(self._play)
             dialog.open()
 
     @guarded
     def _play(self, request: SimulationRequest) -> None:
+        if self._controller.store is not None:
+            remember(self._controller.store.path, request)
         self._controller.send(Simulate(request=request))
 
     def _refresh(self) -> None:
@@ -194,3 +203,11 @@ class FinishWidget(QWidget):
         self._predict.setEnabled(ready and idle)
         self._export.setEnabled(ready and idle)
         self._simulate.setEnabled(ready and idle)
+
+
+def _labels_of(store: ProjectStore) -> Path:
+    """Return where true labels are likely: beside the project, or beside the images' folder."""
+    beside = store.path.parent / "labels"
+    images = {(store.path / case.source).resolve().parent for case in store.cases()}
+    likely = [beside, *sorted(folder.parent / "labels" for folder in images)]
+    return next((folder for folder in likely if folder.is_dir()), beside)

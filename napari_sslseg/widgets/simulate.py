@@ -30,7 +30,11 @@ from napari_sslseg.widgets.style import hint
 from sslseg.core.catalogue import DEFAULT_METHOD, methods
 from sslseg.core.config import SimulationRequest, TrainRequest
 from sslseg.core.events import Event, SimulationReported
+from sslseg.storage.arrays import make_folder, write_atomic
 from sslseg.suggest.strategies import AUTO, STRATEGIES
+
+REMEMBERED = "simulations/asked.json"
+"""In the project: what was asked for last, since only the same request goes on where it was."""
 
 COLORS = ("#6ea8ff", "#f0a35e", "#4fbf83", "#c58af9", "#ff8f8f", "#d9cf6b", "#6fc3df", "#b9bfc9")
 
@@ -48,24 +52,29 @@ class SimulateDialog(QDialog):
 
     decided = Signal(SimulationRequest)
 
-    def __init__(self, folder: Path, parent: QWidget | None = None) -> None:
+    def __init__(self, asked: SimulationRequest, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Simulate")
-        self.labels = QLineEdit(str(folder))
+        self.labels = QLineEdit(asked.labels)
         self.labels.setToolTip("A folder with one label file per case, named like its image")
         self.labels.setMinimumWidth(340)
-        self.rounds = _count(6, 1, "How often the annotator labels and the model trains")
-        self.slices = _count(8, 1, "Slices labelled in each round")
-        self.minutes = _minutes(1.0, "How long each round trains")
-        self.last = _minutes(4.0, "How long the last round trains")
-        self.seeds = _count(1, 1, "Repetitions with other random draws; three show what is chance")
-        self.holdout = _count(AUTOMATIC, AUTOMATIC, HOLDOUT)
+        self.rounds = _count(asked.rounds, 1, "How often the annotator labels and the model trains")
+        self.slices = _count(asked.slices, 1, "Slices labelled in each round")
+        self.minutes = _minutes(asked.train.minutes, "How long each round trains")
+        self.last = _minutes(asked.last_minutes, "How long the last round trains")
+        tip = "Repetitions with other random draws; three show what is chance"
+        self.seeds = _count(len(asked.seeds), 1, tip)
+        kept_out = AUTOMATIC if asked.holdout is None else asked.holdout
+        self.holdout = _count(kept_out, AUTOMATIC, HOLDOUT)
         self.holdout.setSpecialValueText("automatic")
         self.strategies = _ticks(
-            ((name, each.summary) for name, each in STRATEGIES.items()), (AUTO, "equal")
+            ((name, each.summary) for name, each in STRATEGIES.items()), asked.strategies
         )
-        self.methods = _ticks(((each.name, each.advice) for each in methods()), (DEFAULT_METHOD,))
+        self.methods = _ticks(((each.name, each.advice) for each in methods()), asked.methods)
+        self.buttons = QDialogButtonBox()
         self._arrange()
+        for ticks in (self.strategies, self.methods):
+            ticks.itemChanged.connect(self._allow)
         self.accepted.connect(self._decide)
 
     def value(self) -> SimulationRequest:
@@ -74,8 +83,8 @@ class SimulateDialog(QDialog):
             labels=self.labels.text().strip(),
             rounds=self.rounds.value(),
             slices=self.slices.value(),
-            strategies=_ticked(self.strategies) or (AUTO,),
-            methods=_ticked(self.methods) or (DEFAULT_METHOD,),
+            strategies=_ticked(self.strategies),
+            methods=_ticked(self.methods),
             seeds=tuple(range(self.seeds.value())),
             train=TrainRequest(minutes=self.minutes.value()),
             last_minutes=self.last.value(),
@@ -84,10 +93,10 @@ class SimulateDialog(QDialog):
 
     def _arrange(self) -> None:
         kinds = QDialogButtonBox.StandardButton
-        buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
-        buttons.button(kinds.Ok).setText("Simulate")
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
+        self.buttons.setStandardButtons(kinds.Ok | kinds.Cancel)
+        self.buttons.button(kinds.Ok).setText("Simulate")
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
         form = QFormLayout(self)
         form.addRow("True labels", folder_row(self.labels, "True labels"))
         form.addRow("Rounds", self.rounds)
@@ -104,14 +113,58 @@ class SimulateDialog(QDialog):
                 "request goes on where it was."
             )
         )
-        form.addRow(buttons)
+        form.addRow(self.buttons)
+
+    def _allow(self) -> None:
+        """Only what has a strategy and a method can be played."""
+        played = bool(_ticked(self.strategies)) and bool(_ticked(self.methods))
+        self.buttons.button(QDialogButtonBox.StandardButton.Ok).setEnabled(played)
 
     def _decide(self) -> None:
         self.decided.emit(self.value())
 
 
+def usual_request(labels: Path) -> SimulationRequest:
+    """Return what is offered where nothing was asked for yet."""
+    return SimulationRequest(
+        labels=str(labels),
+        rounds=6,
+        slices=8,
+        strategies=(AUTO, "equal"),
+        methods=(DEFAULT_METHOD,),
+        train=TrainRequest(minutes=1.0),
+        last_minutes=4.0,
+    )
+
+
+def last_request(project: Path) -> SimulationRequest | None:
+    """Return what was asked for last in a project; None where that cannot be read."""
+    try:
+        return SimulationRequest.model_validate_json((project / REMEMBERED).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def remember(project: Path, request: SimulationRequest) -> None:
+    """Keep what is asked for.
+
+    Raises
+    ------
+    SslsegError
+        Where it cannot be written.
+    """
+    path = project / REMEMBERED
+    make_folder(path.parent)
+    write_atomic(path, request.model_dump_json().encode())
+
+
 class SimulationWidget(QWidget):
-    """Dice against slices and against annotation minutes, an arm a line; hidden before."""
+    """Dice against slices and against annotation minutes, an arm a line; hidden before.
+
+    Emits `appeared` when there is something to see for the first time.
+    """
+
+    appeared = Signal()
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -159,11 +212,14 @@ class SimulationWidget(QWidget):
                 plot.plot(*_points(getattr(curve, along), curve.dice), **_look(colors[curve.name]))
                 for curve in event.curves
             ]
-        words = f"Simulated rounds: {event.done} of {event.total}. {event.words}"
+        picture = f"Curves: simulations/{Path(event.picture).name} in the project."
+        words = f"Simulated rounds: {event.done} of {event.total}. {event.words} {picture}"
         self.label.setText(small(words))
         self.legend.setText(" · ".join(small(name, color) for name, color in colors.items()))
         self.setToolTip(f"As a picture: {event.picture}\nAs numbers: {event.report}")
-        self.setVisible(True)
+        if self.isHidden():
+            self.setVisible(True)
+            self.appeared.emit()
 
     def _build(self) -> None:
         for along, words in (("slices", "labelled slices"), ("minutes", "minutes of labelling")):
@@ -191,11 +247,11 @@ def _count(value: int, least: int, tip: str) -> QSpinBox:
     return box
 
 
-def _minutes(value: float, tip: str) -> QDoubleSpinBox:
+def _minutes(value: float | None, tip: str) -> QDoubleSpinBox:
     box = QDoubleSpinBox()
     box.setRange(0.01, 24 * 60)
     box.setSuffix(" min")
-    box.setValue(value)
+    box.setValue(1.0 if value is None else value)
     box.setToolTip(tip)
     return box
 

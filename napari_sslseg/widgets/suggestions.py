@@ -106,7 +106,7 @@ class SuggestionsWidget(QWidget):
     def go_next(self) -> None:
         """Jump to the next suggestion."""
         if self._controller.store is not None and not self._controller.next_suggestion():
-            show_info("No suggestions yet; they come after a training, or with new volumes.")
+            show_info(self._why_empty())
 
     @guarded
     def _go(self, row: int) -> None:

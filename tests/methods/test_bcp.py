@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sslseg.core.annotation import IGNORE
 from sslseg.data.batch import Batch
-from sslseg.methods.bcp import Bcp, exchange, largest_pieces
+from sslseg.methods.bcp import FEWEST, Bcp, exchange, largest_pieces
 from sslseg.networks.factory import Maker
 
 
@@ -61,7 +61,7 @@ def test_every_item_takes_part(labelled, unlabelled):
     assert [item.unique().tolist() for item in whole] == [[n] for n in range(unlabelled, labelled)]
 
 
-@pytest.mark.parametrize(("free", "others"), [(1, 0.5), (0.5, 0.5), (0.25, 0.25), (0, 0)])
+@pytest.mark.parametrize(("free", "others"), [(1, 0.5), (0.5, 0.5), (0.25, 0.25), (0, FEWEST)])
 def test_fewer_items_are_unlabelled_where_most_cases_have_labels(free, others):
     assert Bcp.others(free) == others
 

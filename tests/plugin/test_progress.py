@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from fake_engine import ball_labels
 from qtpy.QtCore import QPointF, Qt
-from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
+from qtpy.QtWidgets import QCheckBox, QDialogButtonBox, QLabel, QPushButton
 
 from napari_sslseg.widgets.activity import activity_bar
 from napari_sslseg.widgets.curves import IN_KNOWN, OF_SOURCE, PLUS_MINUS
-from napari_sslseg.widgets.simulate import SimulateDialog
+from napari_sslseg.widgets.simulate import SimulateDialog, usual_request
 from sslseg.core.annotation import SliceKey, SliceState
 from sslseg.core.catalogue import DEFAULT_METHOD
 from sslseg.core.commands import Simulate
@@ -288,6 +288,46 @@ def test_a_simulation_is_asked_for_and_its_curves_are_shown(labelling, qtbot, ru
     assert "6 of 6" in dock.simulation.label.text()
     assert f"{DEFAULT_METHOD}, equal" in dock.simulation.legend.text()
     assert dock.train.train_button.isEnabled()
+
+
+def test_what_was_asked_for_is_offered_again(labelling, qtbot, runner, tmp_path):
+    """Only the same request goes on where it was, and nobody remembers nine fields."""
+    dock = labelling
+    qtbot.waitUntil(lambda: not dock.controller.awaits("open", "suggest"), timeout=5000)
+    ask(qtbot, dock, tmp_path)
+    asked = runner.sent[-1].request
+    qtbot.waitUntil(lambda: not dock.controller.awaits("simulate"), timeout=5000)
+    press(qtbot, dock, "simulate")
+    again = dock.findChildren(SimulateDialog)[-1]
+    assert again.value() == asked
+    again.reject()
+
+
+def test_without_a_method_nothing_is_simulated(qapp, tmp_path):
+    dialog = SimulateDialog(usual_request(tmp_path))
+    go = dialog.buttons.button(QDialogButtonBox.StandardButton.Ok)
+    assert go.isEnabled()
+    ticked = [dialog.methods.item(row) for row in range(dialog.methods.count())]
+    for item in ticked:
+        item.setCheckState(Qt.CheckState.Unchecked)
+    assert not go.isEnabled()
+    ticked[0].setCheckState(Qt.CheckState.Checked)
+    assert go.isEnabled()
+    dialog.deleteLater()
+
+
+def test_labels_beside_the_images_are_offered(labelling, qtbot):
+    """The sample's lie there, and those of most published data sets."""
+    dock = labelling
+    qtbot.waitUntil(lambda: not dock.controller.awaits("open", "suggest"), timeout=5000)
+    store = dock.controller.store
+    images = (store.path / store.cases()[0].source).resolve().parent
+    labels = images.parent / "labels"
+    labels.mkdir(exist_ok=True)
+    press(qtbot, dock, "simulate")
+    dialog = dock.findChild(SimulateDialog)
+    assert dialog.labels.text() == str(labels)
+    dialog.reject()
 
 
 def test_a_simulation_can_be_stopped(labelling, qtbot, runner, tmp_path):

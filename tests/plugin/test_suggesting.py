@@ -21,6 +21,12 @@ from sslseg.runner import RunnerState, RunnerStatus
 from sslseg.storage.store import ProjectStore
 
 
+def caption(dock):
+    viewer = dock._viewer
+    canvas = getattr(viewer, "canvas", None)
+    return (viewer.text_overlay if canvas is None else canvas.overlays.text).text
+
+
 def pictured(qtbot, dock):
     """Wait until all pictures of the list are there."""
     qtbot.waitUntil(lambda: bool(dock.controller.queue.items), timeout=3000)
@@ -220,6 +226,32 @@ def test_one_page_is_in_sight_and_it_follows_the_one_that_is_visited(labelling, 
     assert controller.view.slices.index == many[PAGE].slice
     assert (shown.currentRow(), shown.count()) == (0, PAGE)
     assert [shown.item(row).text() for row in range(PAGE)] == before, "it does not move below her"
+
+
+def test_the_reason_stands_on_the_slice_until_she_leaves_it(labelling, qtbot):
+    """The list that tells it too may lie below what napari's own window shows of the dock."""
+    controller = labelling.controller
+    qtbot.waitUntil(lambda: bool(controller.queue.items), timeout=3000)
+    press(qtbot, labelling, "next_suggestion")
+    place, *reason = caption(labelling).splitlines()
+    shown = controller.queue.items[controller.queue.position()]
+    assert str(shown.plane) in place
+    assert " ".join(reason) == shown.reason
+    controller.view.slices.go_to(shown.plane, shown.slice + 1)
+    assert "\n" not in caption(labelling)
+    controller.view.slices.go_to(shown.plane, shown.slice)
+    assert " ".join(caption(labelling).splitlines()[1:]) == shown.reason
+
+
+def test_next_before_the_engine_is_up_says_so(labelling, qtbot, monkeypatch):
+    controller, told = labelling.controller, []
+    monkeypatch.setattr("napari_sslseg.widgets.suggestions.show_info", told.append)
+    qtbot.waitUntil(lambda: not controller.awaits("open", "suggest"), timeout=3000)
+    controller.queue.set(())
+    monkeypatch.setattr(controller, "awaits", lambda *what: True)
+    monkeypatch.setattr(type(controller), "status", RunnerStatus(RunnerState.STARTING))
+    labelling.suggestions.go_next()
+    assert told == [STARTING]
 
 
 def test_a_case_that_is_done_leaves_the_list(labelling, qtbot):

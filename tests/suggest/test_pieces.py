@@ -301,7 +301,18 @@ def test_additions_combine():
     assert chosen.score is not scores.uncertainty
 
 
-@pytest.mark.parametrize("name", ["auto+speed", "equal+cost", "+cost", "", "cold-start+diverse"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "auto+speed",
+        "equal+cost",
+        "+cost",
+        "",
+        "cold-start+diverse",
+        "core-set+power+cost",
+        "core-set+diverse",
+    ],
+)
 def test_names_that_mean_nothing_are_refused(name):
     with pytest.raises(SslsegError):
         strategy_named(name)

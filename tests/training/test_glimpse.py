@@ -126,7 +126,7 @@ def test_in_the_plane_another_grid_is_brought_back(store):
     found = look(store, (Plane.CORONAL, 9), spacing=spacing)
     prepared = load_prepared(store, store.case("a"), spacing)
     maps = predictor().volume(prepared.image, Control())
-    native = to_native(maps, SHAPE, INFO, islands=True).labels
+    native = to_native(maps, SHAPE, INFO).labels
     np.testing.assert_array_equal(found.labels, np.moveaxis(native, 1, 0)[6:13])
 
 

@@ -17,7 +17,7 @@ from sslseg.data.preprocessing import grid_shape
 from sslseg.methods.shared import TrainingParams
 from sslseg.networks.factory import Maker
 from sslseg.training.device import Device
-from sslseg.training.planner import make_plan
+from sslseg.training.planner import Plan, make_plan
 from sslseg.training.planner_grid import Grids
 from sslseg.training.planner_sizes import PIXELS_CPU, VOXELS_CPU
 
@@ -226,7 +226,7 @@ def test_the_plan_that_was_measured_stays():
     plan = make_plan(given, covered(coronal=12), CLASSES, SERVER, TrainingParams())
     assert {name: getattr(plan, name) for name in MEASURED} == MEASURED
     assert (plan.learning_rate, plan.weight_decay) == (6e-3, 1e-2)
-    assert (plan.shifts, plan.spacing, plan.islands) == ((0, 2, 3, 5), (None, None, None), False)
+    assert (plan.shifts, plan.spacing, plan.islands) == ((0, 2, 3, 5), (None, None, None), 0)
     assert plan.network.channels == (32, 64, 128, 256)
     assert plan.network.strides == ((2, 2), (2, 2), (1, 2))
 
@@ -277,12 +277,13 @@ def test_batch_norm_has_values_to_average(shape, dimensions):
     assert torch.isfinite(Maker(plan.network)().train()(x)).all()
 
 
-@pytest.mark.parametrize(("others", "unlabelled"), [(1, 25), (0.5, 13), (0.01, 1), (0, 1)])
+@pytest.mark.parametrize(("others", "unlabelled"), [(1, 25), (0.5, 13), (0.01, 1), (0, 0)])
 def test_a_method_says_how_many_items_are_unlabelled(others, unlabelled):
     given, found = cases((35, 50, 37), (1, 1, 1)), covered(coronal=12)
     plan = make_plan(given, found, CLASSES, LAPTOP, TrainingParams(), others=others)
     assert (plan.labelled, plan.unlabelled) == (25, unlabelled)
-    assert any(f"25 labelled and {unlabelled} unlabelled in a batch" in word for word in plan.words)
+    rest = f" and {unlabelled} unlabelled" if unlabelled else ""
+    assert any(f"25 labelled{rest} in a batch" in words for words in plan.words)
 
 
 def test_a_gpu_gets_larger_patches():
@@ -305,3 +306,35 @@ def test_networks_that_share_boxes_get_fewer_of_them():
     assert make_plan(given, found, CLASSES, LAPTOP, asked, crowd=3).labelled == 5
     tiny = make_plan(cases((4, 5, 6), (1, 1, 1)), found, CLASSES, LAPTOP, params, crowd=9)
     assert tiny.labelled == 2
+
+
+@pytest.mark.parametrize(
+    ("shown", "asked", "islands", "words"),
+    [
+        (0.0, "auto", 0.0, "Small islands of a prediction stay."),
+        (0.1, "auto", 0.1, "below 10% of the largest are erased; all labelled slices show one"),
+        (0.5, "auto", 0.5, "below 50% of the largest are erased; all labelled slices of several"),
+        (0.5, "keep", 0.0, "Small islands of a prediction stay, as asked."),
+        (0.0, "erase", 0.1, "below 10% of the largest are erased, as asked."),
+        (0.5, "erase", 0.5, "below 50% of the largest are erased, as asked."),
+    ],
+)
+def test_islands_go_as_slices_tell_or_as_asked(shown, asked, islands, words):
+    seen = replace(covered(coronal=12), islands=shown)
+    params = TrainingParams(islands=asked)
+    plan = make_plan(cases((35, 50, 37), (1, 1, 1), 4), seen, CLASSES, SERVER, params)
+    assert plan.islands == islands
+    assert any(words in told for told in plan.words)
+
+
+@pytest.mark.parametrize(("stored", "islands"), [(True, 0.0), (False, 0.1), (0.5, 0.5)])
+def test_models_from_before_there_were_two_shares_are_read(stored, islands):
+    given = cases((35, 50, 37), (1, 1, 1), 4)
+    plan = make_plan(given, covered(coronal=12), CLASSES, SERVER, TrainingParams())
+    assert Plan.model_validate(plan.model_dump() | {"islands": stored}).islands == islands
+
+
+def test_of_a_batch_only_the_labelled_items_were_asked_for():
+    given = cases((35, 50, 37), (1, 1, 1), 4)
+    plan = make_plan(given, covered(coronal=12), CLASSES, SERVER, TrainingParams(batch=3))
+    assert any("3 labelled, as asked, and 3 unlabelled in a batch" in told for told in plan.words)

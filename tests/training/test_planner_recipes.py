@@ -74,7 +74,7 @@ def facts_of(plan, device):
         f"Patches of {by(map(str, plan.patch))} voxels",
         f"{plan.labelled} labelled and {plan.unlabelled} unlabelled",
         f"mean of {len(plan.shifts)}" if len(plan.shifts) > 1 else "look once",
-        "stay" if plan.islands else "erased",
+        f"below {plan.islands:.0%}" if plan.islands else "stay",
     ]
 
 

@@ -27,8 +27,9 @@ class Coverage:
         How many slices say something, by plane.
     dense : bool
         Whether more than half of the annotated cases' voxels lie in annotated slices.
-    islands : bool
-        Whether a prediction may well have islands, as far as complete slices tell.
+    islands : float
+        As far as complete slices tell, below which share of the largest piece of its class another
+        one is an island; 0 where none is.
     thinnest : float or None
         How many mm the thinnest drawn structure is across; None where none is drawn.
     free : float
@@ -37,7 +38,7 @@ class Coverage:
 
     planes: Counter[Plane]
     dense: bool = False
-    islands: bool = False
+    islands: float = 0.0
     thinnest: float | None = None
     free: float = 1.0
 
@@ -56,15 +57,17 @@ def coverage(store: ProjectStore) -> Coverage:
     ]
     dense = bool(shares) and sum(shares) / len(shares) > 0.5
     shown = list(_complete(store))
-    foreground = (target > 0 for target, _ in shown)
+    foreground = ((plane, target > 0) for plane, (target, _) in shown)
+    thin = thinnest(drawn for _, drawn in shown)
     free = 1 - len(by_case) / max(1, len(store.cases()))
-    return Coverage(planes, dense, islands.expected(foreground), thinnest(shown), free)
+    return Coverage(planes, dense, islands.share(foreground), thin, free)
 
 
-def _complete(store: ProjectStore) -> Iterator[Slice]:
-    """Yield complete slices, at most `MOST_LOOKED_AT` spread over all."""
+def _complete(store: ProjectStore) -> Iterator[tuple[Plane, Slice]]:
+    """Yield complete slices and their planes, at most `MOST_LOOKED_AT` spread over all."""
     complete = [record for record in store.slices() if record.state is SliceState.COMPLETE]
     for record in complete[:: math.ceil(len(complete) / MOST_LOOKED_AT) or 1]:
         plane, sizes = record.key.plane, store.case(record.key.case).geometry.spacing
         first, second = (size for axis, size in enumerate(sizes) if axis != plane.axis)
-        yield slice_target(store.labels_at(record.revision), record.state), (first, second)
+        target = slice_target(store.labels_at(record.revision), record.state)
+        yield plane, (target, (first, second))

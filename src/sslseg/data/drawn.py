@@ -15,6 +15,11 @@ NO_BACKGROUND = (
     "press Complete (C) on a slice that is done, or paint some background (0)."
 )
 
+ONLY_HELD_OUT = (
+    "Only held-out slices show {names}, which the model cannot find before they teach: until then "
+    "its Dice says nothing. Label it elsewhere too."
+)
+
 
 def undrawn_classes(store: ProjectStore, records: Sequence[SliceRecord]) -> tuple[str, ...]:
     """Return the names of the classes without any painted voxel; none before the first slice.
@@ -48,12 +53,25 @@ def shows_background(store: ProjectStore, records: Sequence[SliceRecord]) -> boo
     )
 
 
-def lacking(store: ProjectStore, records: Sequence[SliceRecord]) -> tuple[str, ...]:
-    """Return in sentences what no annotated slice shows, so that no network can learn it."""
+def lacking(store: ProjectStore, hold_out: bool) -> tuple[str, ...]:
+    """Return in sentences what no annotated slice shows, so that no network can learn it.
+
+    With `hold_out` also what only slices held out for validation show, which teach late or never.
+    """
+    records = store.slices()
     names = undrawn_classes(store, records)
-    classes = f"No labelled slice shows {' or '.join(names)}: the model cannot find that yet."
-    found = (classes,) if names else ()
-    return found if shows_background(store, records) else (*found, NO_BACKGROUND)
+    taught = [record for record in records if not (hold_out and record.validation)]
+    late = [name for name in undrawn_classes(store, taught) if name not in names]
+    said = []
+    if names:
+        said.append(
+            f"No labelled slice shows {' or '.join(names)}: the model cannot find that yet."
+        )
+    if late:
+        said.append(ONLY_HELD_OUT.format(names=" or ".join(late)))
+    if not shows_background(store, records):
+        said.append(NO_BACKGROUND)
+    return tuple(said)
 
 
 def _values(store: ProjectStore, record: SliceRecord) -> set[int]:

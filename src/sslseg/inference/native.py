@@ -12,16 +12,16 @@ from sslseg.inference.maps import Maps
 
 
 def to_native(
-    maps: Maps, shape: tuple[int, int, int], info: PredictionInfo, *, islands: bool = True
+    maps: Maps, shape: tuple[int, int, int], info: PredictionInfo, *, islands: float = 0.0
 ) -> Prediction:
     """Return the prediction on the case's RAS+ grid of `shape`.
 
     Probabilities are made to sum to one and resampled linearly, class by class; labels are their
-    argmax, without small islands where `islands` says that there should be none.
+    argmax, without pieces below the share `islands` of the largest, as `without_islands`.
     """
     labels, probability = _decided(maps.probability, shape)
     return Prediction(
-        labels=labels if islands else without_islands(labels),
+        labels=without_islands(labels, islands),
         probability=probability,
         uncertainty=_unit(resample(maps.entropy, shape)),
         mutual_information=_unit(resample(maps.information, shape)),

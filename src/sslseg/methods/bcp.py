@@ -23,6 +23,9 @@ from sslseg.methods.trust import Trust
 BOX = 2 / 3
 """Of each side of the patch."""
 
+FEWEST = 0.01
+"""Unlabelled items for each labelled one at least, which rounds up to one in a batch."""
+
 
 class BcpParams(SemiSupervisedParams):
     """Parameters of BCP."""
@@ -114,8 +117,11 @@ class Bcp(Method[BcpParams]):
 
     @classmethod
     def others(cls, free: float) -> float:
-        """Return half as many; fewer where most cases have labels: little is new in the rest."""
-        return 0.5 * min(1.0, 2 * free)
+        """Return half as many; fewer where most cases have labels: little is new in the rest.
+
+        Never none: what nobody annotated of labelled cases teaches too.
+        """
+        return max(FEWEST, 0.5 * min(1.0, 2 * free))
 
     def ramps(self) -> dict[str, Ramp]:
         """Pseudo-labels rise over a fifth of the run once the supervised share is over."""

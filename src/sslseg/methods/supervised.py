@@ -22,6 +22,11 @@ class Supervised(Method[MethodParams]):
     source = "Cicek et al., 3D U-Net, MICCAI 2016"
     Params = MethodParams
 
+    @classmethod
+    def others(cls, free: float) -> float:
+        """Return that no unlabelled item is drawn."""
+        return 0.0
+
     def alone(self, fraction: float) -> bool:
         """They always do."""
         return True

@@ -92,10 +92,12 @@ class Replay:
         """What the last finished round came to."""
         arm, curve = self.arm, self.curve
         value = "undefined" if curve.dice[-1] is None else f"{curve.dice[-1]:.3f}"
+        instead = self.rounds[-1].instead
+        chosen = f" Chosen by {instead}: no discriminator could be believed." if instead else ""
         return (
             f"{curve.name}, seed {arm.seed}, round {len(self.rounds)} of {arm.request.rounds}: "
             f"{counted(curve.slices[-1], 'slice')} in {curve.minutes[-1]:.1f} minutes, "
-            f"Dice {value}."
+            f"Dice {value}.{chosen}"
         )
 
     def __enter__(self) -> Self:

@@ -18,12 +18,13 @@ def hold_out(
 ) -> tuple[bool, bool]:
     """Decide about a slice that is annotated for the first time.
 
-    Every sixth annotated case is a validation case with all its slices. Until there is one, the
-    4th, 11th, 18th, ... annotated slice is held out: three slices train undisturbed, and seven
-    falls on other places of the object in turn when each case has two to six slices.
+    Every sixth annotated case is a validation case. Until there is one, the 4th, 11th, 18th, ...
+    annotated slice is held out: three slices train undisturbed, and seven falls on other places of
+    the object in turn when each case has two to six slices.
 
-    A slice with a class that no slice to learn from shows is not held out: the model would be
-    asked for what nobody taught it. Then the next slice or case takes its turn.
+    A slice with a class that no slice to learn from shows is not held out, not even of a validation
+    case: the model would be asked for what nobody taught it. Then the next slice or case takes its
+    turn.
 
     Parameters
     ----------

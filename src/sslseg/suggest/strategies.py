@@ -169,6 +169,12 @@ def strategy_named(name: str) -> Strategy:
         raise SslsegError(
             f"strategy {name!r}", f"{base!r} alone, as it has no score", "Leave out what is added."
         )
+    if strategy.novelty is alone and (lost := sorted({"power", "diverse"} & set(added))):
+        raise SslsegError(
+            f"strategy {name!r}",
+            f"{base!r} without +{' +'.join(lost)}, as it goes by novelty alone",
+            "Leave out what is added.",
+        )
     for each in added:
         strategy = ADDITIONS[each].add(strategy)
     return replace(strategy, name=name)

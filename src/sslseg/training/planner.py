@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from sslseg.core.geometry import Plane, first_plane, is_strip
 from sslseg.core.volume import CaseRecord
 from sslseg.data.coverage import Coverage
+from sslseg.data.islands import SMALL, UNLIKE
 from sslseg.data.preprocessing import Spacing, grid_shape
 from sslseg.data.sampling import PatchPlan
 from sslseg.methods.shared import TrainingParams
@@ -63,8 +64,8 @@ class Plan(BaseModel):
         Of AdamW.
     shifts : tuple of int
         As in `Predictor`.
-    islands : bool
-        Whether predictions may have pieces far smaller than the object.
+    islands : float
+        Below which share of the largest piece of its class a prediction's other ones are erased.
     words : tuple of str
         What was chosen and why, for the screen.
     boxes : Plan or None
@@ -82,9 +83,15 @@ class Plan(BaseModel):
     learning_rate: float
     weight_decay: float
     shifts: tuple[int, ...] = (0,)
-    islands: bool = True
+    islands: float = 0.0
     words: tuple[str, ...]
     boxes: Plan | None = None
+
+    @field_validator("islands", mode="before")
+    @classmethod
+    def _once_a_bool(cls, value: object) -> object:
+        """Read the plans of models that knew one share only: whether islands stay."""
+        return (0.0 if value else SMALL) if isinstance(value, bool) else value
 
     @property
     def patches(self) -> PatchPlan:
@@ -159,11 +166,11 @@ def make_plan(
         context=context,
         patch=patch,
         labelled=labelled,
-        unlabelled=max(1, math.ceil(others * labelled)),
+        unlabelled=math.ceil(others * labelled),
         learning_rate=params.learning_rate,
         weight_decay=params.weight_decay,
         shifts=choose_shifts(largest, patch, device, params.looks),
-        islands=params.islands == "keep" or (params.islands == "auto" and covered.islands),
+        islands=choose_islands(covered.islands, params),
         words=(axis_words, spacing_words, _network_words(network, device, params, network != anew)),
     )
     return plan.model_copy(update={"words": (*plan.words, *_words(plan, device, params))})
@@ -197,11 +204,19 @@ def _words(plan: Plan, device: Device, params: TrainingParams) -> tuple[str, ...
         f"{'Mixed' if mixed else 'Single'} precision{_asked(params.precision != 'auto')}.",
         f"Learning rate {plan.learning_rate:g}, falling to 0, and lower in a run that looks at "
         f"each slice over {LOOKS:g} times; weight decay {plan.weight_decay:g}.",
-        f"Patches of {_by(plan.patch)} voxels{_patch_reason(plan, params)}, {plan.labelled} "
-        f"labelled and {plan.unlabelled} unlabelled in a batch{_asked(params.batch > 0)}.",
+        f"Patches of {_by(plan.patch)} voxels{_patch_reason(plan, params)}, "
+        f"{_batch_words(plan, params)}.",
         _look_words(plan, params),
         _island_words(plan, params),
     )
+
+
+def _batch_words(plan: Plan, params: TrainingParams) -> str:
+    """Return what a batch holds; only the labelled items can be asked for."""
+    others = f" and {plan.unlabelled} unlabelled" if plan.unlabelled else ""
+    if params.batch == 0:
+        return f"{plan.labelled} labelled{others} in a batch"
+    return f"{plan.labelled} labelled, as asked,{others} in a batch"
 
 
 def _by(sides: Sequence[int]) -> str:
@@ -234,12 +249,20 @@ def _look_words(plan: Plan, params: TrainingParams) -> str:
 
 
 def _island_words(plan: Plan, params: TrainingParams) -> str:
-    if plan.islands:
+    if not plan.islands:
         return f"Small islands of a prediction stay{_asked(params.islands == 'keep')}."
-    erased = "Small islands of a prediction are erased"
+    erased = f"Pieces of a prediction below {plan.islands:.0%} of the largest are erased"
     if params.islands == "erase":
         return f"{erased}, as asked."
-    return f"{erased}; all labelled slices show one piece."
+    planes = " of several planes" if plan.islands == UNLIKE else ""
+    return f"{erased}; all labelled slices{planes} show one piece."
+
+
+def choose_islands(shown: float, params: TrainingParams) -> float:
+    """Return below which share of the largest piece others are erased, by slices or as asked."""
+    if params.islands == "keep":
+        return 0.0
+    return max(shown, SMALL) if params.islands == "erase" else shown
 
 
 def default_minutes(device: Device) -> float:

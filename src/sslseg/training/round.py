@@ -154,7 +154,7 @@ class Round:
 
     def job(self) -> Job:
         """Return the job for `sslseg.training.loop.train`."""
-        missing = lacking(self.store, self.store.slices())
+        missing = lacking(self.store, self.trainer.training.validation)
         words = (*self.plan.words, *self._sides, *unheard(self.trainer), *missing)
         held = sum(r.validation and r.state is not SliceState.NONE for r in self.store.slices())
         if held and self.trainer.training.validation:
