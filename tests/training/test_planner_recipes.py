@@ -72,7 +72,7 @@ def facts_of(plan, device):
         f"over {LOOKS:g} times",
         f"weight decay {plan.weight_decay:g}",
         f"Patches of {by(map(str, plan.patch))} voxels",
-        f"{plan.labelled} labelled and {plan.unlabelled} unlabelled",
+        f"{plan.labelled} labelled and {plan.unlabelled} unlabelled in a batch",
         f"mean of {len(plan.shifts)}" if len(plan.shifts) > 1 else "look once",
         f"below {plan.islands:.0%}" if plan.islands else "stay",
     ]
@@ -118,10 +118,10 @@ def test_boxes_are_read_where_there_is_time(name):
 
 @pytest.mark.parametrize("name", ["CT, mixed planes", "CT, whole volumes"])
 def test_a_ct_is_too_large_for_boxes_on_a_cpu(name):
-    """It holds 300 times 64 x 64 x 64 voxels."""
+    """It holds 1,229 times 40 x 40 x 40 voxels."""
     plans = [plan_for(BOXES[name], "laptop", minutes) for minutes in MINUTES]
     assert [plan.axis for plan in plans] == [2] * len(MINUTES)
-    assert all("needs 900 minutes here" in plan.words[0] for plan in plans)
+    assert all("needs 61 hours here" in plan.words[0] for plan in plans)
 
 
 @pytest.mark.parametrize("device", ["small card", "Apple", "large card"])

@@ -38,10 +38,13 @@ proportion: with few slices and much time the full rate overfits."""
 
 MINUTES_CPU, MINUTES_GPU = 4.0, 2.0
 
-BOXES_TAKE_MINUTES, FEW_VOXELS = 3.0, 64**3
+BOXES_TAKE_MINUTES, FEW_VOXELS = 3.0, 40**3
 """A shorter run on a CPU learns from slices of one plane even where several are labelled, or whole
 volumes: a network of boxes would take a third of the steps or fewer. Where volumes hold more than
-64 x 64 x 64 voxels, it needs as many times longer to see them all."""
+40 x 40 x 40 voxels, it needs as many times longer to see them all."""
+
+LONG = 180
+"""From so many minutes on hours are told."""
 
 WITHOUT_LABELS = 5
 """So many of a plan's first words hold for learning from images alone too."""
@@ -330,7 +333,8 @@ def _by_labels(
     if patience >= needed:
         enough = "" if patience == math.inf else f" and {patience:g} minutes are enough for it"
         return None, f"3-D network, since {labelled} are labelled{enough}."
-    why = f"a 3-D one for {labelled} needs {needed:.0f} minutes here"
+    lasting = f"{needed:.0f} minutes" if needed < LONG else f"{needed / 60:.0f} hours"
+    why = f"a 3-D one for {labelled} needs {lasting} here"
     return used.axis, f"2.5-D network on {used} slices, since {why}."
 
 
