@@ -32,6 +32,12 @@ def test_the_heaviest_connected_region_is_boxed_not_the_brightest_voxel():
     assert heaviest_boxes(values, Plane.SAGITTAL).tolist() == [[0] * 4, [4, 7, 7, 11], [0] * 4]
 
 
+def test_a_region_from_edge_to_edge_is_not_framed():
+    values = np.ones((2, 5, 6), np.float32)
+    values[0, :, 5] = 0
+    assert heaviest_boxes(values, Plane.SAGITTAL).tolist() == [[0, 5, 0, 5], [0, 0, 0, 0]]
+
+
 def test_regions_of_neighbouring_slices_are_not_joined():
     values = np.zeros((4, 6, 6), np.float32)
     values[2, 1:3, 3], values[2, 3:5, 4] = 1.0, 1.0
