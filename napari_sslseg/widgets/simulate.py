@@ -75,6 +75,7 @@ class SimulateDialog(QDialog):
         self._arrange()
         for ticks in (self.strategies, self.methods):
             ticks.itemChanged.connect(self._allow)
+        self._allow()
         self.accepted.connect(self._decide)
 
     def value(self) -> SimulationRequest:
