@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QResizeEvent, QShowEvent
-from qtpy.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QGridLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sslseg import shortcuts
 from napari_sslseg.controller import Controller
@@ -179,7 +179,8 @@ class SegmentationDock(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Watch the window: napari tells its docked widgets nothing when it closes."""
         super().showEvent(event)
-        self._watch(self.window())
+        if not self.controller.closed:
+            self._watch(_main_window(self))
 
     def _watch(self, window: QWidget | None) -> None:
         if self._window is not None:
@@ -227,3 +228,10 @@ class SegmentationDock(QWidget):
     def _shut_if_closed(self) -> None:
         if self._window is not None and not self._window.isVisible():
             self._end()
+
+
+def _main_window(widget: QWidget) -> QWidget:
+    """Return napari's window: a panel that floats is a window of its own, which may be hidden."""
+    window = widget.window()
+    owner = window.parentWidget() if isinstance(window, QDockWidget) else None
+    return window if owner is None else owner.window()

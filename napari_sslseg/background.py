@@ -58,14 +58,14 @@ class Background:
 class Threads:
     """A thread for each kind of file work that must not wait for another.
 
-    `files` reads what somebody waits for, `figures` what the case list says of predictions,
-    `pictures` those of suggestions, where each takes a whole volume. `downloads` is of no project:
-    it goes on when another one is opened.
+    `files` reads what somebody waits for, `adding` looks at new volumes, `figures` at what the case
+    list says of predictions, `pictures` at those of suggestions, where each takes a whole volume.
+    `downloads` is of no project: it goes on when another one is opened.
     """
 
     def __init__(self, on_error: OnError) -> None:
-        made = [Background(on_error) for _ in range(4)]
-        self.files, self.figures, self.pictures, self.downloads = made
+        made = [Background(on_error) for _ in range(5)]
+        self.files, self.adding, self.figures, self.pictures, self.downloads = made
 
     def drain(self) -> None:
         """Hand over finished results; called on the GUI thread."""
@@ -74,7 +74,7 @@ class Threads:
 
     def forget(self) -> None:
         """Drop the jobs of a project that is closed."""
-        for background in (self.files, self.figures, self.pictures):
+        for background in (self.files, self.adding, self.figures, self.pictures):
             background.forget()
 
     def close(self) -> None:
@@ -84,4 +84,4 @@ class Threads:
 
     @property
     def _all(self) -> tuple[Background, ...]:
-        return (self.files, self.figures, self.pictures, self.downloads)
+        return (self.files, self.adding, self.figures, self.pictures, self.downloads)

@@ -46,9 +46,6 @@ from sslseg.storage.store import ProjectStore
 if TYPE_CHECKING:
     import napari.viewer
 
-SUGGESTIONS = 48
-"""How many slices are asked for at a time: new ones come only once a training is over."""
-
 
 class Controller:
     """All that the dock can do, without a widget.
@@ -79,7 +76,7 @@ class Controller:
         self._predictions = Predictions(
             self.view, self.worklist, self.threads, self.report, self.predicted.emit
         )
-        self._adding = Adding(self.background, self.report, self._list_cases)
+        self._adding = Adding(self.threads.adding, self.report, self._list_cases)
         self.store: ProjectStore | None = None
         self.saved_at: float | None = None
         self._engine = Engine(make_runner())
@@ -130,9 +127,9 @@ class Controller:
         self._predictions.begin(store)
         self.corrections.begin(store)
         self.project_changed.emit()
-        self._show_first()
+        self._show_one(self.worklist.undone())
         if self.worklist.next_undone() is not None:
-            self.send(Suggest(count=SUGGESTIONS))
+            self.send(Suggest())
         if store.read_only:
             show_warning(f"{store.refusal()} Until then it can be looked at but not changed.")
 
@@ -169,14 +166,15 @@ class Controller:
         Raises
         ------
         SslsegError
-            If its image is gone or unreadable, or strokes on the one before cannot be written.
+            If its image is gone, unreadable or another one, or strokes on the case before cannot be
+            written.
         """
-        from sslseg.storage import images
+        from sslseg.storage.sources import read_unchanged
 
         self._write_strokes()
         store = self._open_store()
         record = store.case(name)
-        volume = images.read_volume(store.source_path(name))
+        volume = read_unchanged(store, record)
         save = None if store.read_only else self._saver(name)
         annotation = good_annotation(store, name, self.report)
         self.view.show(record, volume, annotation, store.classes, save)
@@ -185,12 +183,15 @@ class Controller:
         self._fresh.show(name)
         self.case_changed.emit()
 
-    def _show_first(self) -> None:
-        """Show the first case that is not done and can be read; report the first that cannot."""
+    def show_next_undone(self) -> None:
+        """Show the next other case that is not done and can be read; report one that cannot."""
+        shown = None if self.view.case is None else self.view.case.name
+        self._show_one([name for name in self.worklist.undone(shown) if name != shown])
+
+    def _show_one(self, names: Sequence[str]) -> None:
+        """Show the first case that can be read; report the first that cannot."""
         trouble: SslsegError | None = None
-        for name, summary in list(self.worklist.summaries.items()):
-            if summary.done:
-                continue
+        for name in names:
             try:
                 self.show_case(name)
                 break
@@ -335,16 +336,16 @@ class Controller:
         idle = self._engine.idle and not self.awaits("suggest", "train")
         if self._guide.wants_more and idle:
             self._guide.wants_more = False
-            self.send(Suggest(count=SUGGESTIONS))
+            self.send(Suggest())
 
     def _list_cases(self, last: bool) -> None:
         """Show new cases in the worklist; `last` when no more are coming."""
         self._begin_worklist()
         self.project_changed.emit()
         if self.view.case is None:
-            self._show_first()
+            self._show_one(self.worklist.undone())
         if last and self.worklist.next_undone() is not None:
-            self.send(Suggest(count=SUGGESTIONS))
+            self.send(Suggest())
 
     def _saver(self, case: str) -> Callable[[Plane, Slices], None]:
         def save(plane: Plane, slices: Slices) -> None:

@@ -168,7 +168,10 @@ class LabelsAdapter:
         return all(self._write(plane, slices) for plane, slices in emptied.items())
 
     def _labels(self, plane: Plane, index: int) -> npt.NDArray[np.uint8]:
-        return take_slice(np.asarray(self._layer.data), plane, index).copy()
+        labels = take_slice(np.asarray(self._layer.data), plane, index).copy()
+        # napari's menu converts layers to other kinds of whole numbers; what fits is what it was
+        fits = labels.dtype.kind in "iu" and labels.min() >= 0 and labels.max() <= BACKGROUND
+        return labels.astype(np.uint8) if fits else labels
 
     def _revision(self, plane: Plane, index: int) -> tuple[npt.NDArray[np.uint8], SliceState]:
         """Return a slice's labels and state: labels that were there before had their state.

@@ -28,5 +28,7 @@ class Notices:
             if event.message:
                 show = show_error if event.reason is FinishReason.FAILED else show_info
                 show(event.message)
-        elif isinstance(event, CommandDone) and event.message not in ("", self._told):
-            show_warning(event.message)
+        elif isinstance(event, CommandDone):
+            if event.message not in ("", self._told):
+                show_warning(event.message)
+            self._told = ""  # of this command: the next one's failure is news, in whatever words

@@ -90,10 +90,12 @@ class SliceView:
         """Forget the case, whose layers are about to go; the plane is kept for the next."""
         self._plane = self.plane
         self._geometry = None
+        canvas.set_caption(self._viewer, "")
 
     def close(self) -> None:
-        """Stop listening to the viewer."""
+        """Stop listening to the viewer, and take the caption away."""
         self._geometry = None
+        canvas.set_caption(self._viewer, "")
         self._viewer.dims.events.order.disconnect(self._moved)
         self._viewer.dims.events.point.disconnect(self._moved)
 

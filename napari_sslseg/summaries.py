@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -140,10 +140,14 @@ class Worklist:
 
     def next_undone(self, after: str | None = None) -> str | None:
         """Return the next case that is not done, going round once from `after`."""
+        return next(iter(self.undone(after)), None)
+
+    def undone(self, after: str | None = None) -> list[str]:
+        """Return the cases that are not done, going round once from `after`."""
         names = list(self.summaries)
         start = names.index(after) + 1 if after in names else 0
         ring = names[start:] + names[:start]
-        return next((name for name in ring if not self.summaries[name].done), None)
+        return [name for name in ring if not self.summaries[name].done]
 
     def _count(self, case: str, records: Iterable[SliceRecord]) -> None:
         said = [record for record in records if record.state is not SliceState.NONE]
@@ -198,15 +202,19 @@ def _uncertainty(folder: Path) -> float | None:
 def held_out_dice(
     labels: npt.NDArray[np.uint8], annotation: Annotation, records: Iterable[SliceRecord]
 ) -> float | None:
-    """Return the mean Dice over classes on held-out slices; None where none shows a class."""
+    """Return the mean Dice on held-out slices over the classes that they show; None without one.
+
+    As in a run's validation: a class that is nowhere drawn there has no Dice.
+    """
     held = [record for record in records if _held_out(record)]
-    return pooled_dice(
+    found = _pooled(
         (
             slice_target(take_slice(annotation.labels, r.key.plane, r.key.index), r.state),
             take_slice(labels, r.key.plane, r.key.index),
         )
         for r in held
     )
+    return _mean([dice for dice, drawn in found if drawn])
 
 
 def _held_out(record: SliceRecord) -> bool:
@@ -214,19 +222,35 @@ def _held_out(record: SliceRecord) -> bool:
 
 
 def pooled_dice(slices: Iterable[tuple[Array, Array]]) -> float | None:
-    """Return the mean over classes of Dice pooled over slices; None where none shows a class.
+    """Return the mean Dice over classes that were drawn or said, pooled; None without any.
 
     Parameters
     ----------
     slices : iterable of (ndarray, ndarray)
         Target ``(H, W)``, negative where nobody said anything, and prediction of each slice.
     """
-    overlap: dict[int, list[int]] = {}
+    return _mean([dice for dice, _ in _pooled(slices)])
+
+
+def _pooled(slices: Iterable[tuple[Array, Array]]) -> list[tuple[float, int]]:
+    """Return the Dice of each class that was drawn or said, and how many voxels were drawn."""
+    counts: dict[int, list[int]] = {}
     for target, labels in slices:
         said, truth = labels[target >= 0], target[target >= 0]
         for value in np.union1d(np.unique(truth), np.unique(said)).tolist():
-            counts = overlap.setdefault(int(value), [0, 0])
-            counts[0] += 2 * int(((truth == value) & (said == value)).sum())
-            counts[1] += int((truth == value).sum() + (said == value).sum())
-    scores = [twice / total for value, (twice, total) in overlap.items() if value and total]
-    return float(np.mean(scores)) if scores else None
+            both, predicted, drawn = counts.setdefault(int(value), [0, 0, 0])
+            here, there = said == value, truth == value
+            counts[int(value)] = [
+                both + int((here & there).sum()),
+                predicted + int(here.sum()),
+                drawn + int(there.sum()),
+            ]
+    return [
+        (2 * both / (predicted + drawn), drawn)
+        for value, (both, predicted, drawn) in counts.items()
+        if value
+    ]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None

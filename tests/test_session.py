@@ -355,6 +355,44 @@ def test_one_unreadable_case_keeps_no_other_from_being_predicted(session):
     assert [event.case for event in of(PredictionReady, told)] == ["a", "c", "d"]
 
 
+def test_a_case_too_large_for_memory_keeps_no_other_from_being_predicted(session, monkeypatch):
+    paint(session.store, "a", (2, 5))
+    run(session)
+
+    def large(store, trainer, facts, name, control):
+        if name == "b":
+            raise MemoryError
+        if name == "c":
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return predict_case(store, trainer, facts, name, control)
+
+    monkeypatch.setattr("sslseg.training.prediction.predict_case", large)
+    told = []
+    with pytest.raises(SslsegError, match="case b, whose prediction does not fit into memory"):
+        told.extend(session.predict((), Control()))
+    assert [event.case for event in of(PredictionReady, told)] == ["a", "d"]
+
+
+def test_after_a_training_that_diverged_the_last_checkpoint_predicts(session, monkeypatch):
+    """The network in memory is the one that went wrong."""
+    paint(session.store, "a", (2, 5))
+    run(session)
+    kept = weights(session)
+    ended = FinishReason.FAILED
+
+    def broken(job, control):
+        yield job.started
+        job.trainer.step_count = 3
+        for tensor in job.trainer.nets["student"].parameters():
+            tensor.data.fill_(float("nan"))
+        yield RunFinished(run=job.started.run, reason=ended, step=3, seconds=1.0, message="x")
+
+    monkeypatch.setattr("sslseg.training.loop.train", broken)
+    run(session)
+    trainer, _ = session._model()
+    assert equal(kept, trainer.weights())
+
+
 @pytest.mark.parametrize(
     ("code", "tries"),
     [(errno.ENOSPC, 1), (errno.EACCES, 1), (errno.EROFS, 1), (None, 1), (errno.EIO, len(NAMES))],

@@ -111,6 +111,7 @@ class AnnotateWidget(QWidget):
             self._plane_group.addButton(widget, plane.axis)
         self._plane_group.idClicked.connect(self._choose_plane)
         self._controller.project_changed.connect(self._refresh_classes)
+        self._controller.project_changed.connect(self._refresh)
         self._controller.case_changed.connect(self._follow_case)
         self._controller.view.moved.connect(self._refresh)
         self._controller.saved.connect(self._refresh)

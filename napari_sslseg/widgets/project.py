@@ -129,10 +129,7 @@ class ProjectWidget(QWidget):
 
     @guarded
     def _show_next(self) -> None:
-        shown = self._controller.view.case
-        name = self._controller.worklist.next_undone(shown.name if shown else None)
-        if name is not None:
-            self._controller.show_case(name)
+        self._controller.show_next_undone()
 
     @guarded
     def _toggle_done(self) -> None:

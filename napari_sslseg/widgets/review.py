@@ -198,7 +198,7 @@ class FinishWidget(QWidget):
         self._controller.send(Simulate(request=request))
 
     def _refresh(self) -> None:
-        idle = not self._controller.awaits("train", "predict", "export", "simulate")
+        idle = not self._controller.awaits("train", "pretrain", "predict", "export", "simulate")
         ready = self._controller.store is not None and bool(self._controller.worklist.summaries)
         self._predict.setEnabled(ready and idle)
         self._export.setEnabled(ready and idle)

@@ -16,7 +16,7 @@ from sslseg.core.annotation import SliceRecord, SliceState
 from sslseg.core.config import DeviceChoice, TrainRequest
 from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
-from sslseg.core.events import Compared, Event, PredictionReady, Progress
+from sslseg.core.events import Compared, Event, FinishReason, PredictionReady, Progress
 from sslseg.core.geometry import Plane, take_slice
 from sslseg.core.prediction import CriticHealth
 from sslseg.core.suggestion import Suggestion
@@ -174,10 +174,12 @@ class Session:
             control,
             lambda trainer, facts: self._preview(trainer, facts, control),
         )
-        measured, completed = yield from watched(loop.train(current.job(), control))
+        measured, reason = yield from watched(loop.train(current.job(), control))
         if current.trainer.step_count:
-            self._loaded, self._costs = (current.trainer, current.facts()), Costs(None)
-        if beside is not None and completed:
+            sound = reason is not FinishReason.FAILED  # else the last checkpoint predicts
+            self._loaded = (current.trainer, current.facts()) if sound else None
+            self._costs = Costs(None)
+        if beside is not None and reason is FinishReason.COMPLETED:
             fresh = {"fresh": beside.fresh or current.before is None}
             other = Round(
                 store,

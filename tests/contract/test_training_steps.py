@@ -207,5 +207,7 @@ def test_twenty_bad_steps_in_a_row_end_the_run(name, dims):
     trainer.step(good, 0.0)
     for _ in range(BAD_STEPS_ALLOWED - 1):
         trainer.step(Broken(good), 0.0)
+    before = trainer.state()
     with pytest.raises(Diverged):
         trainer.step(Broken(good), 0.0)
+    assert all(torch.equal(before[name], tensor) for name, tensor in trainer.state().items())

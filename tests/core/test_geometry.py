@@ -50,6 +50,15 @@ def test_spacing_and_slice_shape_of_a_turned_grid() -> None:
     assert [geometry.slices(plane) for plane in Plane] == [5, 6, 7]
 
 
+@pytest.mark.parametrize("size", [0.002, 0.01, 0.05, 1.0])
+def test_a_whole_voxel_off_is_another_grid_however_small_it_is(size: float) -> None:
+    grid, moved = np.diag([size, size, size, 1]), np.diag([size, size, size, 1])
+    moved[0, 3] = size
+    assert not Geometry.of((5, 5, 5), grid).same_grid(Geometry.of((5, 5, 5), moved))
+    moved[0, 3] = size / 50
+    assert Geometry.of((5, 5, 5), grid).same_grid(Geometry.of((5, 5, 5), moved))
+
+
 def test_same_grid_looks_at_the_far_corner() -> None:
     geometry = Geometry.of((101, 5, 5), np.eye(4))
     stretched = np.diag([1.001, 1.0, 1.0, 1.0])

@@ -370,6 +370,7 @@ def test_slices_that_say_nothing_to_this_network_are_not_held_out(store):
     store.add_class("three")
     store.save_slices("a", CORONAL, {7: (empty + 3, SliceState.COMPLETE)}, author="test")
     assert data.held_out() == []
+    assert data.validation_sampler(tiny_plan(2).patches, 0) is None
     store.save_slices("a", CORONAL, {7: (empty + 2, SliceState.COMPLETE)}, author="test")
     assert len(data.held_out()) == 1
 

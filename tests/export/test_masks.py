@@ -20,7 +20,7 @@ from sslseg.export.masks import MaskSource, predicted
 from sslseg.export.nifti import export_nifti
 from sslseg.export.nnunet import export_nnunet
 from sslseg.storage.arrays import save_prediction
-from sslseg.storage.images import describe, read_volume
+from sslseg.storage.images import describe, read_volume, refuse_images_folder
 from sslseg.storage.store import ProjectStore
 
 SHAPE = (4, 5, 6)
@@ -236,6 +236,30 @@ def test_masks_never_replace_the_images(store: ProjectStore, tmp_path: Path) -> 
     with pytest.raises(SslsegError, match="the folder that holds the image turned"):
         list(export_nifti(store, tmp_path, PREDICTIONS, Control()))
     assert all((tmp_path / name).read_bytes() == data for name, data in before.items())
+
+
+def test_masks_never_lie_among_the_images(store: ProjectStore, tmp_path: Path) -> None:
+    """There may be the same image in another format, under the name that the mask would take."""
+    source = tmp_path / "turned.nii"
+    nib.save(nib.load(tmp_path / "turned.nii.gz"), source)
+    with pytest.raises(SslsegError, match=r"the folder that holds the image turned\.nii"):
+        refuse_images_folder(tmp_path, source)
+    refuse_images_folder(tmp_path / "out", source)
+
+
+def test_an_nnunet_case_is_on_one_side_after_a_second_export(
+    store: ProjectStore, tmp_path: Path
+) -> None:
+    out = tmp_path / "d"
+    annotate(store, SliceState.PARTIAL)
+    files(export_nnunet(store, out, ANNOTATIONS, Control()))
+    for case in ("turned", "flipped"):
+        predict(store, case)
+    files(export_nnunet(store, out, PREDICTIONS, Control()))
+    assert not list((out / "imagesTs").iterdir()), "the other case can be learnt from now"
+    files(export_nnunet(store, out, ANNOTATIONS, Control()))
+    assert [path.name for path in (out / "labelsTr").iterdir()] == ["turned.nii.gz"]
+    assert [path.name for path in (out / "imagesTr").iterdir()] == ["turned_0000.nii.gz"]
 
 
 def test_a_case_whose_annotation_was_taken_back_is_not_exported(

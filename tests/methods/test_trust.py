@@ -34,6 +34,7 @@ def weight(*pairs, enough=0.8):
         ((1, 1, 2, 0), (1, 1, 2, 2), 5 / 6),  # the mean of 1 and 2 of 3
         ((1, 0, 0, 0), (1, 1, 0, 0), 2 / 3),
         ((1, 1, 2, 2), (1, 1, IGNORE, IGNORE), 1.0),  # where nobody said anything is not looked at
+        ((1, 1, 2, 2), (1, 1, 0, 0), 1.0),  # class 2 was never drawn: nothing is known of it
     ],
 )
 @pytest.mark.parametrize("enough", [0.7, 0.8, 1.0])

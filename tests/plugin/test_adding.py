@@ -21,7 +21,7 @@ def gate():
 
 def hold_up(dock, gate):
     """Let the thread that reads files wait at the gate."""
-    dock.controller.background.submit(lambda: gate.wait(20), lambda _: None)
+    dock.controller.threads.adding.submit(lambda: gate.wait(20), lambda _: None)
 
 
 def suggestions_asked_for(runner):
@@ -37,7 +37,7 @@ def test_the_last_volume_is_the_last_whatever_else_is_read_after_it(
     hold_up(dock, gate)
     qtbot.waitUntil(lambda: suggestions_asked_for(runner) == 1, timeout=5000)
     assert dock.cases.table.rowCount() == 3
-    assert dock.controller.background.busy
+    assert dock.controller.threads.adding.busy
 
 
 def test_volumes_that_another_project_leaves_behind_are_told(

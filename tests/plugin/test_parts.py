@@ -157,6 +157,8 @@ def test_held_out_dice_by_hand():
     held_out = [record(0, validation=True), record(1)]
     assert held_out_dice(said, annotation, held_out) == pytest.approx(2 / 3)
     assert held_out_dice(said, annotation, [record(0)]) is None
+    said[3, 0, 0] = 2
+    assert held_out_dice(said, annotation, held_out) == pytest.approx(2 / 3), "2 was never drawn"
 
 
 # ---- pictures ----

@@ -290,6 +290,22 @@ def test_a_simulation_is_asked_for_and_its_curves_are_shown(labelling, qtbot, ru
     assert dock.train.train_button.isEnabled()
 
 
+def test_its_curves_come_into_sight_below_the_rest(labelling, qtbot, tmp_path):
+    dock = labelling
+    qtbot.waitUntil(lambda: not dock.controller.awaits("open", "suggest"), timeout=5000)
+    window = dock.window()
+    window.resize(window.width(), 600)
+    ask(qtbot, dock, tmp_path)
+    qtbot.waitUntil(lambda: not dock.controller.awaits("simulate"), timeout=5000)
+
+    def in_sight():
+        shown = dock.simulation.visibleRegion().boundingRect().height()
+        return shown > 0.9 * dock.simulation.height()
+
+    qtbot.waitUntil(in_sight, timeout=5000)
+    assert dock._scroll.verticalScrollBar().value() > 0, "they lie below what was in sight"
+
+
 def test_what_was_asked_for_is_offered_again(labelling, qtbot, runner, tmp_path):
     """Only the same request goes on where it was, and nobody remembers nine fields."""
     dock = labelling

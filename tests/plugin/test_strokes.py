@@ -15,7 +15,7 @@ from napari_sslseg.widgets.annotate import IS_COMPLETE
 from napari_sslseg.widgets.unsaved import may_lose
 from sslseg.core.annotation import SliceState
 from sslseg.core.errors import SslsegError
-from sslseg.core.geometry import Plane
+from sslseg.core.geometry import Plane, take_slice
 from sslseg.storage.store import ProjectStore
 
 MIDDLE = 8
@@ -76,6 +76,14 @@ def test_erase_fill_polygon_and_background(labelling, layer, qtbot, same, on_dis
     layer.paint_polygon([(2, 2, MIDDLE), (2, 6, MIDDLE), (6, 6, MIDDLE), (6, 2, MIDDLE)], 2)
     qtbot.waitUntil(same, timeout=1000)
     assert on_disk()[4, 4, MIDDLE] == 2
+
+
+def test_a_layer_that_was_converted_is_saved_as_before(labelling, layer, on_disk):
+    """With the layer list's menu; values above 255 are refused as ever."""
+    layer.data = layer.data.astype(np.int32)
+    take_slice(layer.data, Plane.AXIAL, 3)[2, 2] = 1
+    assert labelling.controller.view.flush()
+    assert take_slice(on_disk(), Plane.AXIAL, 3)[2, 2] == 1
 
 
 def test_writing_into_the_array_is_noticed(labelling, layer, qtbot, same):

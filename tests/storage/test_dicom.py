@@ -171,6 +171,23 @@ def test_a_missing_slice_is_noticed(folder: Path) -> None:
         read_header(folder)
 
 
+def test_a_slice_that_cannot_be_read_is_not_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end of the stack no gap would show it."""
+    last = write_slice(folder, SLICES - 1)
+    read = pydicom.dcmread
+
+    def denied(path: Path, **how: object) -> pydicom.Dataset:
+        if path == last:
+            raise PermissionError(13, "Permission denied")
+        return read(path, **how)
+
+    monkeypatch.setattr(pydicom, "dcmread", denied)
+    with pytest.raises(SslsegError, match=f"cannot be read .*{last.name}"):
+        describe(folder)
+
+
 def test_gantry_tilt_is_refused(folder: Path) -> None:
     for index in range(SLICES):
         place = AXES[:, 2] * 3.0 * index + AXES[:, 1] * index

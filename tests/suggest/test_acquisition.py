@@ -70,6 +70,20 @@ def test_boxes_are_in_voxels_of_the_whole_slice():
     assert not scores["axial.box"][[5, 7, 0]].any()
 
 
+def test_a_region_that_fills_the_band_is_framed_and_one_that_fills_the_slice_is_not():
+    """Nothing is predicted, so the band is where it is unsure: its box is the region's own."""
+    labels, unsure = np.zeros((30, 20, 12)), np.zeros((30, 20, 12))
+    unsure[11:14, 9:12, 6] = 0.5
+    assert slice_scores(prediction_of(labels, unsure), (1, 1, 1))["axial.box"][6].tolist() == [
+        11,
+        14,
+        9,
+        12,
+    ]
+    unsure[:, :, 6] = 0.5
+    assert not slice_scores(prediction_of(labels, unsure), (1, 1, 1))["axial.box"].any()
+
+
 def test_features_describe_each_slice_and_the_image_where_given():
     nothing = np.zeros((8, 6, 4))
     plain = slice_scores(prediction_of(nothing, nothing), (1, 1, 1))

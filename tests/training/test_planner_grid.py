@@ -109,10 +109,29 @@ def test_a_patch_stays_smaller_and_structures_stay_several_voxels_wide(axis):
         ((2.4, 2.4, None), 7.0, OWN),  # a thin structure was drawn since: 1.46 times are allowed
         (OWN, LIVER, (2.4, 2.4, None)),
         (OWN, 7.5, OWN),  # 1.5 times would not be worth beginning anew
+        ((8.0, 8.0, 8.0), LIVER, (2.4, 2.4, None)),  # asked for then; 5.3 patches lie along a side
     ],
 )
 def test_the_grid_of_the_last_run_stays_where_it_is_close(last, thinnest, spacing):
     assert grid(CT, thinnest, last=last)[0] == spacing
+
+
+@pytest.mark.parametrize("last", [None, (None, None, 1.0)])
+def test_slices_that_were_made_alike_are_no_coarser_voxels(last):
+    """Slices of 0.8, 1 and 1.2 mm were made alike along z; within them voxels were their own."""
+    given = [record(str(s), (90, 90, 60), (0.5, 0.5, s)) for s in (0.8, 1.0, 1.2)]
+    found, words = Grids(given, thinnest=LIVER, hurried=True, last=last).choose(SLICES)
+    assert found == (None, None, 1.0)
+    assert "alike" in words
+
+
+@pytest.mark.parametrize(("thinnest", "spacing"), [(KIDNEY, (2, 2, None)), (LESION, OWN)])
+def test_slices_closer_than_their_pixels_do_not_hold_the_pixels_back(thinnest, spacing):
+    """300 are 3.1 x 96, at most 24 / 6 times as long; 6 mm across is 1 of the pixels' 6."""
+    world = ((300, 300, 200), (1, 1, 0.5))
+    found, words = grid(world, thinnest)
+    assert found == ((3, 3, None) if spacing != OWN else OWN)
+    assert "to :" not in words
 
 
 def test_both_networks_of_a_relay_share_the_grid():

@@ -228,6 +228,19 @@ def test_a_loaded_model_predicts_the_same():
     assert ours.confidence is not None
 
 
+def test_boxes_that_do_not_fit_any_more_predict_nothing_until_they_have_learnt():
+    """As where volumes of another shape came, and the network of boxes is halved otherwise."""
+    relay = tiny_relay()
+    run(relay, [0.1, 0.5, 0.9])
+    weights = relay.weights()
+    name = next(name for name in weights if name.startswith("boxes.net."))
+    weights[name] = weights[name][:1]
+    loaded = tiny_relay()
+    loaded.load_weights(weights)
+    assert loaded.trust == 0
+    assert not isinstance(loaded.predictor(), Pair)
+
+
 def test_slices_of_a_pair_are_those_of_both():
     relay = tiny_relay()
     run(relay, [0.1, 0.5, 0.9])

@@ -64,10 +64,13 @@ class Predict(Message):
 
 
 class Suggest(Message):
-    """Rank slices."""
+    """Rank slices: by default enough for some minutes, for the list and N alike.
+
+    More are asked for when few are left, which waits for an engine that does nothing else.
+    """
 
     kind: Literal["suggest"] = "suggest"
-    count: int = 10
+    count: int = 48
     strategy: str = "auto"
 
 

@@ -42,3 +42,21 @@ class UnknownLabels(SslsegError):
 
 class Cancelled(Exception):
     """Raised inside long work when the user asked for it to stop; never an error to show."""
+
+
+OUT_OF_MEMORY = (
+    "The computer or its graphics card ran out of memory. Close other programs, "
+    "or choose a smaller patch or batch, and try again."
+)
+
+_MEMORY_SIGNS = ("MemoryError", "out of memory", "can't allocate memory", "bad_alloc")
+
+
+def is_out_of_memory(text: str) -> bool:
+    """Tell whether an error's class and words speak of exhausted memory."""
+    return any(sign in text for sign in _MEMORY_SIGNS)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Tell whether an error is one of exhausted memory, of the computer or of its card."""
+    return is_out_of_memory(f"{type(error).__name__}: {error}")

@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 Array = npt.NDArray[Any]
 Matrix = tuple[tuple[float, float, float, float], ...]
 
-SAME_PLACE, LEAST_MM = 0.05, 0.01
-"""Of a voxel, and in mm in any case: what rounded headers may move a grid by."""
+SAME_PLACE, LEAST_MM, LEAST_SHARE = 0.05, 0.01, 0.2
+"""Of a voxel, and in mm in any case up to a share of a voxel: by what rounded headers may move a
+grid."""
 
 STRIP_VOXELS, STRIP_RATIO = 8, 4
 """A slice with fewer voxels on one side, and so many times more on the other, is a strip."""
@@ -129,7 +130,8 @@ class Geometry(BaseModel):
         """
         if self.shape != other.shape:
             return False
-        tolerance_mm = max(LEAST_MM, SAME_PLACE * min(self.spacing))
+        finest = min(self.spacing)
+        tolerance_mm = max(SAME_PLACE * finest, min(LEAST_MM, LEAST_SHARE * finest))
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape])).reshape(3, -1)
         points = np.vstack([corners, np.ones(corners.shape[1])])
         return bool(np.abs((self.matrix - other.matrix) @ points).max() <= tolerance_mm)

@@ -25,7 +25,7 @@ from sslseg.core.geometry import Array
 from sslseg.core.volume import CaseRecord, Volume
 from sslseg.storage.arrays import sha256, write_atomic
 from sslseg.storage.handles import EXHAUSTED, allow_open_files
-from sslseg.storage.images import fingerprint, read_volume
+from sslseg.storage.sources import read_unchanged
 from sslseg.storage.store import ProjectStore
 
 VERSION = 4
@@ -151,13 +151,18 @@ def resample_target(target: Array, shape: Sequence[int]) -> npt.NDArray[np.int16
         for new, old in zip(shape, target.shape, strict=True)
     ]
     result = np.asarray(target[np.ix_(*picks)], dtype=np.int16)
-    known = np.nonzero(target != IGNORE)
-    places = tuple(
-        np.minimum(((index + 0.5) * new / old).astype(int), new - 1)
-        for index, new, old in zip(known, shape, target.shape, strict=True)
-    )
-    free = result[places] == IGNORE
-    result[tuple(place[free] for place in places)] = target[known][free]
+    free = result == IGNORE
+    if not free.any():  # as of dense labels: places of all their voxels would take gigabytes
+        return result
+    nearest = [
+        np.minimum(((np.arange(old) + 0.5) * new / old).astype(int), new - 1)
+        for new, old in zip(shape, target.shape, strict=True)
+    ]
+    for x, across in zip(nearest[0], target, strict=True):
+        y, z = np.nonzero(across != IGNORE)
+        there = nearest[1][y], nearest[2][z]
+        wanted = free[x][there]
+        result[x][tuple(place[wanted] for place in there)] = across[y, z][wanted]
     return result
 
 
@@ -183,22 +188,10 @@ def load_prepared(store: ProjectStore, record: CaseRecord, spacing: Spacing) -> 
     path = cache_file(store.path, record, spacing)
     image = _read_cached(path, grid_shape(record, spacing))
     if image is None:
-        made = prepare(record, _read_unchanged(store, record), spacing)
+        made = prepare(record, read_unchanged(store, record), spacing)
         _write_cached(path, made)
         image = _read_cached(path, made.shape)
     return PreparedCase(record, made if image is None else image)
-
-
-def _read_unchanged(store: ProjectStore, record: CaseRecord) -> Volume:
-    """Read a case's image; refuse one whose bytes differ from when it was added."""
-    path = store.source_path(record.name)
-    if fingerprint(path) != record.sha256:
-        raise SslsegError(
-            f"an image of case {record.name} that changed since it was added ({path})",
-            "the same bytes, since annotations lie on its voxels",
-            "Put the original file back, or add the new one as a case of its own.",
-        )
-    return read_volume(path)
 
 
 def prepare_all(

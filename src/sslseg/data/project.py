@@ -141,13 +141,14 @@ class ProjectData:
         )
 
     def validation_sampler(self, plan: PatchPlan, seed: int) -> Sampler | None:
-        """Return a sampler over the held-out slices alone; None without any."""
+        """Return a sampler over the held-out slices alone; None where none says anything."""
         cases = [
             self._validation(name, records)
             for name, records in self._records().items()
             if self._hold_out and held_out(records)
         ]
-        return Sampler(cases, plan, seed) if cases else None
+        telling = [case for case in cases if len(case.annotated)]
+        return Sampler(telling, plan, seed) if telling else None
 
     def _case(self, name: str, records: list[SliceRecord]) -> TrainingCase:
         """Return a case to learn from: the same one until something on it changes."""

@@ -9,7 +9,7 @@ from sslseg.core.control import Control
 from sslseg.core.events import Event, Exported, Progress
 from sslseg.export.masks import MaskSource, cases_with_masks, mask
 from sslseg.storage.arrays import make_folder
-from sslseg.storage.images import label_ending, refuse_overwriting, write_labels
+from sslseg.storage.images import label_ending, refuse_images_folder, write_labels
 from sslseg.storage.store import ProjectStore
 
 
@@ -47,7 +47,7 @@ def export_nifti(
     sources = {name: store.source_path(name) for name in cases}
     targets = {name: out / f"{name}{label_ending(source)}" for name, source in sources.items()}
     for name in cases:
-        refuse_overwriting(targets[name], sources[name])
+        refuse_images_folder(out, sources[name])
     make_folder(out)
     for done, name in enumerate(cases):
         yield Progress(task="exporting", done=done, total=len(cases))

@@ -64,6 +64,7 @@ def export_nnunet(
         image = folder / f"images{part}" / f"{record.name}_0000{_ENDING}"
         write_volume(image, read_volume(source).data, record, source)
         files.append(str(image))
+        _remove_stale(folder, record.name, part)
         if part == "Tr":
             path = folder / "labelsTr" / f"{record.name}{_ENDING}"
             target = target_mask(store, record.name, what, ignore)
@@ -74,6 +75,14 @@ def export_nnunet(
     write_atomic(facts, _dataset(store, records, len(labelled), ignore if uses_ignore else None))
     yield Progress(task="exporting", done=len(records), total=len(records))
     yield Exported(files=(*files, str(facts)))
+
+
+def _remove_stale(folder: Path, name: str, part: str) -> None:
+    """Remove what an earlier export left of a case in the other part: it is on one side alone."""
+    other = {"Tr": "Ts", "Ts": "Tr"}[part]
+    (folder / f"images{other}" / f"{name}_0000{_ENDING}").unlink(missing_ok=True)
+    if part == "Ts":
+        (folder / "labelsTr" / f"{name}{_ENDING}").unlink(missing_ok=True)
 
 
 def _dataset(

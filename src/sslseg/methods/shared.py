@@ -122,7 +122,8 @@ class TrainingParams(BaseModel):
     islands: Literal["auto", "keep", "erase"] = Field(
         "auto",
         description="Whether pieces far smaller than the object are erased from predictions; "
-        "auto erases them where no labelled slice shows any.",
+        "auto erases them where three complete slices or more each show one piece, larger ones "
+        "where slices of two planes do.",
         json_schema_extra=ADVANCED,
     )
     pretrained: bool = Field(

@@ -20,6 +20,9 @@ FORGETS = 0.95
 class Trust:
     """The running Dice of a network on annotated voxels, structure by structure.
 
+    A step tells of the structures that were drawn in its items: what a network calls a class that
+    nobody drew says nothing of those that it finds.
+
     Where structures are small or steps are few, a teacher is soon sure that all is background; a
     student that believes it unlearns what little the labels taught it.
 
@@ -42,7 +45,8 @@ class Trust:
         truth = one_hot(y, classes)
         said = one_hot(z.argmax(1), classes) * annotated(y).unsqueeze(1)
         dims = [0, *range(2, z.ndim)]
-        new = torch.stack([2 * (said * truth).sum(dims), (said + truth).sum(dims)])[:, 1:]
+        shown = truth.sum(dims) > 0
+        new = torch.stack([2 * (said * truth).sum(dims), (said + truth).sum(dims) * shown])[:, 1:]
         old = self.counts.to(new.device)
         counts = FORGETS * old + new if old.shape == new.shape else new
         return replace(self, counts=counts)

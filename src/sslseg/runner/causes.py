@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from sslseg.runner.perform import OUT_OF_MEMORY, is_out_of_memory
+from sslseg.core.errors import OUT_OF_MEMORY, is_out_of_memory
 
 _KILLED = -9
 _SEGFAULT = (-11, 0xC0000005, 0xC0000005 - 2**32)

@@ -7,25 +7,13 @@ from collections.abc import Callable, Iterator
 
 from sslseg.core.commands import Command
 from sslseg.core.control import Control
-from sslseg.core.errors import Cancelled, SslsegError
+from sslseg.core.errors import OUT_OF_MEMORY, Cancelled, SslsegError, is_out_of_memory
 from sslseg.core.events import CommandDone, Event, FinishReason
 from sslseg.runner.ledger import OpenRun
 
 Handle = Callable[[Command, Control], Iterator[Event]]
 
-OUT_OF_MEMORY = (
-    "The computer or its graphics card ran out of memory. Close other programs, "
-    "or choose a smaller patch or batch, and try again."
-)
-
-_MEMORY_SIGNS = ("MemoryError", "out of memory", "can't allocate memory", "bad_alloc")
-
 _LOG = logging.getLogger(__name__)
-
-
-def is_out_of_memory(text: str) -> bool:
-    """Tell whether an error's class and words speak of exhausted memory."""
-    return any(sign in text for sign in _MEMORY_SIGNS)
 
 
 def plain_words(error: Exception) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -29,6 +30,8 @@ from sslseg.storage.remedy import remedy
 FACTS = "prediction.json"
 SCORES = "slices.npz"
 _KEPT = 2
+_TICK = 0.001
+"""Seconds by which a prediction is newer than the one before, whatever the clock says."""
 _REPLACE_SECONDS = 3.0
 _CHUNK = 1 << 20
 
@@ -163,7 +166,7 @@ def save_prediction(project: Path, prediction: Prediction, scores: Mapping[str, 
     Unwritable
         If it cannot be written, for instance on a full disk.
     """
-    info = prediction.info
+    info = _latest(project, prediction.info)
     folder = project / "predictions" / info.case / info.version
     temporary = folder.with_name(f".{info.version}.{uuid4().hex[:8]}")
     try:
@@ -302,6 +305,13 @@ def _facts(folder: Path) -> tuple[PredictionInfo, dict[str, str]]:
         return PredictionInfo.model_validate(facts["info"]), facts["sha256"]
     except (OSError, ValueError, KeyError) as error:
         raise _damaged(folder / FACTS) from error
+
+
+def _latest(project: Path, info: PredictionInfo) -> PredictionInfo:
+    """Return a description that is newer than what is there, also if another clock is ahead."""
+    before = latest_prediction(project, info.case)
+    newest = -math.inf if before is None else load_info(before).time
+    return info if info.time > newest else info.model_copy(update={"time": newest + _TICK})
 
 
 def _versions(folder: Path) -> list[Path]:

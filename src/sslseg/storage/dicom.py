@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 
 from sslseg.core.errors import SslsegError
-from sslseg.core.geometry import Array
+from sslseg.core.geometry import LEAST_MM, LEAST_SHARE, Array
 from sslseg.storage.formats import (
     LPS_TO_RAS,
     SourceHeader,
@@ -88,10 +88,15 @@ def _series(folder: Path) -> list[tuple[Path, Any]]:
 
 
 def _image(path: Path) -> Any | None:
-    """Return the tags of a DICOM image that lies in space; None for every other file."""
+    """Return the tags of a DICOM image that lies in space; None for every other file.
+
+    A file that cannot be read might have been one of the slices.
+    """
     try:
         data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-    except (InvalidDicomError, OSError, ValueError, EOFError):
+    except OSError as error:
+        raise refused(path, f"a file that cannot be read ({error})", "a readable one") from error
+    except (InvalidDicomError, ValueError, EOFError):
         return None
     if "Rows" not in data or "SeriesInstanceUID" not in data:
         return None
@@ -146,7 +151,7 @@ def _step(folder: Path, images: list[Any]) -> npt.NDArray[np.float64]:
     moves = np.diff(positions, axis=0)
     gaps = moves @ normal
     typical = float(np.median(gaps))
-    allowed = max(_GAP_TOLERANCE * typical, 0.01)
+    allowed = max(_GAP_TOLERANCE * typical, min(LEAST_MM, LEAST_SHARE * typical))
     if gaps.min() <= allowed:
         raise refused(folder, "two images at one place", "one image for each slice position")
     aside = np.linalg.norm(moves - np.outer(gaps, normal), axis=1)

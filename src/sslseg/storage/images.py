@@ -226,11 +226,25 @@ def refuse_overwriting(path: Path, source: Path) -> None:
     """Raise SslsegError where a mask would replace its image, or lie among the slices of one."""
     taken = path.parent if source.is_dir() else path
     if taken.resolve() == source.resolve():
-        raise SslsegError(
-            f"{path.parent}, the folder that holds the image {source.name}",
-            "another folder than the images'",
-            "Choose another folder; images are never written to.",
-        )
+        raise _among_images(path.parent, source)
+
+
+def refuse_images_folder(folder: Path, source: Path) -> None:
+    """Raise SslsegError where masks would lie among the images, or the slices of one.
+
+    There one might replace the same image in another of its formats.
+    """
+    images = source if source.is_dir() else source.parent
+    if folder.resolve() == images.resolve():
+        raise _among_images(folder, source)
+
+
+def _among_images(folder: Path, source: Path) -> SslsegError:
+    return SslsegError(
+        f"{folder}, the folder that holds the image {source.name}",
+        "another folder than the images'",
+        "Choose another folder; images are never written to.",
+    )
 
 
 def write_volume(path: Path, data_ras: Array, case: CaseRecord, source: Path) -> None:

@@ -24,6 +24,8 @@ from sslseg.storage.remedy import remedy
 LEASE = "project.lease"
 _STALE_SECONDS = 120.0
 _HEARTBEAT_SECONDS = 30.0
+_DENIED = 5
+"""What Windows says of a process that is there but not ours."""
 
 
 class LeaseHolder(BaseModel):
@@ -218,10 +220,11 @@ def _alive(pid: int) -> bool:
         import ctypes
 
         # os.kill would end the process there; 0x1000 asks for nothing but its existence
-        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)
+        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+        handle = kernel.OpenProcess(0x1000, False, pid)
         if handle:
-            ctypes.windll.kernel32.CloseHandle(handle)
-        return bool(handle)
+            kernel.CloseHandle(handle)
+        return bool(handle) or ctypes.get_last_error() == _DENIED  # another user's
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

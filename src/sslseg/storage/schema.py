@@ -6,7 +6,8 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
+from urllib.parse import quote
 
 from sslseg.core.errors import SslsegError
 from sslseg.core.volume import ClassLabel
@@ -181,10 +182,17 @@ def _roll_back(project: Path) -> None:
         lease.release()
 
 
+def database_uri(path: PurePath) -> str:
+    """Return the URI of an absolute path as SQLite wants it: without a host, also on a share."""
+    way = path.as_posix()  # /a, C:/a or //server/a
+    root = "////" if way.startswith("//") else "///"
+    return f"file:{root}{quote(way.lstrip('/'), safe='/:')}"
+
+
 def _connected(path: Path, mode: str) -> sqlite3.Connection:
     """Connect for full durability; the rollback journal also works on network shares."""
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
+        f"{database_uri(path.absolute())}?mode={mode}",
         uri=True,
         timeout=_BUSY_SECONDS,
         isolation_level=None,

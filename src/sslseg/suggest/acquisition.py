@@ -16,7 +16,7 @@ from scipy import ndimage
 from sslseg.core.geometry import Plane
 from sslseg.core.prediction import Prediction
 from sslseg.suggest.descriptors import look_features, shape_features
-from sslseg.suggest.regions import Boxes, heaviest_boxes
+from sslseg.suggest.regions import Boxes, heaviest_boxes, pointing
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -50,7 +50,8 @@ def slice_scores(
         in the band, ``uncertainty``, ``mutual`` and ``doubt`` over the band (``doubt`` only with
         a discriminator), ``foreground`` predicted voxels, ``boundary`` predicted outline in mm,
         ``classes`` ``(N, K)`` uncertainty mass of each class. Further ``box`` ``(N, 4)`` int32,
-        see `regions.heaviest_boxes`, and ``features`` ``(N, D)`` float32 for comparing slices.
+        see `regions.heaviest_boxes`, 0 around whole slices, and ``features`` ``(N, D)`` float32
+        for comparing slices.
     """
     band = uncertainty_band(prediction, spacing)
     crop = bounding_box(band)
@@ -64,7 +65,8 @@ def slice_scores(
         none = np.zeros((labels.shape[plane.axis], 0), np.float32)
         columns = [sums[plane][:, None] for sums in classes]
         rows["classes"] = np.concatenate([none, *columns], axis=1)
-        rows["box"] = _moved(heaviest_boxes(unsure, plane), plane, crop)
+        boxes = _moved(heaviest_boxes(unsure, plane), plane, crop)
+        rows["box"] = pointing(boxes, *_sides(prediction.labels.shape, plane))
         length = prediction.labels.shape[plane.axis]
         for name, values in rows.items():
             scores[f"{plane}.{name}"] = _placed(values, length, crop[plane.axis])
@@ -154,6 +156,11 @@ def _moved(boxes: Boxes, plane: Plane, crop: tuple[slice, slice, slice]) -> Boxe
     top, left = (crop[axis].start for axis in range(3) if axis != plane.axis)
     filled = boxes.any(axis=1, keepdims=True)
     return np.where(filled, boxes + np.array([top, top, left, left], np.int32), 0)
+
+
+def _sides(shape: tuple[int, ...], plane: Plane) -> list[int]:
+    """Return height and width of the slices of a plane."""
+    return [side for axis, side in enumerate(shape) if axis != plane.axis]
 
 
 def _looks(image: npt.NDArray[Any] | None, plane: Plane, count: int) -> Iterator[Floats]:

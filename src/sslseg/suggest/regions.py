@@ -31,8 +31,7 @@ def heaviest_boxes(values: npt.NDArray[np.float32], plane: Plane) -> Boxes:
     -------
     ndarray of int32
         ``(N, 4)``: top, bottom, left and right of each slice ``(H, W)`` in voxels, ends
-        excluded; all 0 where a slice holds nothing, or a region from edge to edge: a frame around
-        all points at nothing.
+        excluded; all 0 where a slice holds nothing.
     """
     stack = np.moveaxis(values, plane.axis, 0)
     peak = stack.max(axis=(1, 2), keepdims=True)
@@ -41,13 +40,16 @@ def heaviest_boxes(values: npt.NDArray[np.float32], plane: Plane) -> Boxes:
     regions, count = ndimage.label((stack >= STRONG * peak) & (stack > 0), inside_slices)
     chosen = _heaviest(stack, regions, count)
     boxes = np.zeros((len(stack), 4), np.int32)
-    whole = (0, stack.shape[1], 0, stack.shape[2])
     for index, found in enumerate(ndimage.find_objects(chosen[regions], len(stack))):
         if found is not None:
             _, rows, columns = found
-            box = (rows.start, rows.stop, columns.start, columns.stop)
-            boxes[index] = box if box != whole else 0
+            boxes[index] = rows.start, rows.stop, columns.start, columns.stop
     return boxes
+
+
+def pointing(boxes: Boxes, height: int, width: int) -> Boxes:
+    """Return boxes ``(N, 4)`` without those around the whole slice: these point at nothing."""
+    return np.where((boxes == (0, height, 0, width)).all(1, keepdims=True), 0, boxes)
 
 
 def _heaviest(

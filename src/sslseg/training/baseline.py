@@ -39,13 +39,13 @@ def baseline_of(request: TrainRequest) -> TrainRequest:
 
 def watched(
     events: Iterator[Event],
-) -> Generator[Event, None, tuple[Validated | None, bool]]:
-    """Pass a run's events on; return its last measurement and whether it was completed."""
-    measured, completed = None, False
+) -> Generator[Event, None, tuple[Validated | None, FinishReason]]:
+    """Pass a run's events on; return its last measurement and how it ended."""
+    measured, reason = None, FinishReason.FAILED
     for event in events:
         if isinstance(event, Validated):
             measured = event
         elif isinstance(event, RunFinished):
-            completed = event.reason is FinishReason.COMPLETED
+            reason = event.reason
         yield event
-    return measured, completed
+    return measured, reason

@@ -101,17 +101,23 @@ class Grids:
         return (chosen[0], chosen[1], chosen[2])
 
     def _times_coarser(self, axis: int | None, alike: Spacing) -> float:
-        """Return how many times the finest voxel's side the grid's is."""
-        if not self.hurried or self.thinnest is None:
+        """Return how many times the finest side of voxels that can be made longer the grid's is."""
+        free = self._free(axis)
+        if not self.hurried or self.thinnest is None or not free:
             return 1.0
-        finest = min(self._sizes)
-        allowed = self.thinnest / (ACROSS * finest)
-        times = times_coarser(self._patches_along(axis, alike), allowed)
+        finest = min(self._sizes[each] for each in free)
+        needed, allowed = self._patches_along(axis, alike), self.thinnest / (ACROSS * finest)
+        times = times_coarser(needed, allowed)
         if self.last is None:
             return times
-        before = min((size for size in self.last if size is not None), default=finest) / finest
+        before = min(self.last[each] or self._sizes[each] for each in free) / finest
         near = before == 1 or before >= COARSER[1]
-        return before if near and times / STAYS <= before <= STAYS * allowed else times
+        most = STAYS * min(needed, allowed)
+        return before if near and times / STAYS <= before <= most else times
+
+    def _free(self, axis: int | None) -> list[int]:
+        """Return along which axes voxels can be made longer: neither across slices nor thick."""
+        return [each for each in range(3) if each != axis and not self._thick[each]]
 
     def _patches_along(self, axis: int | None, alike: Spacing) -> float:
         """Return how many patches lie along a side that can be made coarser, in the mean."""
@@ -119,14 +125,14 @@ class Grids:
         shown = [each for each in range(3) if each != axis]
         voxels = math.prod(median(shape[each] for shape in shapes) for each in shown)
         patch = PIXELS_CPU if len(shown) == 2 else VOXELS_CPU
-        free = sum(not self._thick[each] for each in shown)
-        return float((voxels / patch) ** (1 / max(free, 1)))
+        return float((voxels / patch) ** (1 / max(len(self._free(axis)), 1)))
 
     def _coarser(self, axis: int | None, alike: Spacing, times: float) -> tuple[Spacing, str]:
         """Make the voxels of boxes or within slices longer; there are as many slices as before."""
-        size = round(times * min(self._sizes), 4)
-        stay = [each == axis or self._thick[each] or self._sizes[each] > size for each in range(3)]
-        grid = [own if stays else size for own, stays in zip(alike, stay, strict=True)]
+        free = self._free(axis)
+        size = round(times * min(self._sizes[each] for each in free), 4)
+        longer = [each for each in free if self._sizes[each] <= size]
+        grid = [size if each in longer else own for each, own in enumerate(alike)]
         found = (grid[0], grid[1], grid[2])
         why = f"volumes are large, and what is drawn is {self.thinnest:.2g} mm across or more"
         return found, f"Voxels are made coarser, to {_along_axes(found)}: {why}."

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 
 from sslseg.core.control import Control
+from sslseg.core.errors import OUT_OF_MEMORY, SslsegError, out_of_memory
 from sslseg.core.events import PredictionReady
 from sslseg.core.prediction import Prediction, PredictionInfo
 from sslseg.data.preprocessing import load_prepared
@@ -23,12 +26,34 @@ from sslseg.training.trainer import Trainer
 def predict_and_save(
     store: ProjectStore, trainer: Trainer, facts: ModelFacts, name: str, control: Control
 ) -> PredictionReady:
-    """Put on disk what a model says of a case, with what suggestions want to know of its slices."""
-    prediction, image, features = predict_case(store, trainer, facts, name, control)
-    geometry = store.case(name).geometry
-    scores = slice_scores(prediction, geometry.spacing, image) | features.rows(geometry.shape)
+    """Put on disk what a model says of a case, with what suggestions want to know of its slices.
+
+    Raises
+    ------
+    SslsegError
+        Where the image is gone or damaged, memory does not suffice, or it cannot be written.
+    """
+    with _fitting(name):
+        prediction, image, features = predict_case(store, trainer, facts, name, control)
+        geometry = store.case(name).geometry
+        scores = slice_scores(prediction, geometry.spacing, image) | features.rows(geometry.shape)
     folder = save_prediction(store.path, prediction, scores)
     return PredictionReady(case=name, version=prediction.info.version, folder=str(folder))
+
+
+@contextmanager
+def _fitting(name: str) -> Iterator[None]:
+    """Say which case it was that memory does not suffice for: others may fit."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise SslsegError(
+            f"case {name}, whose prediction does not fit into memory",
+            "a volume that does, or more memory",
+            OUT_OF_MEMORY,
+        ) from None
 
 
 def predict_case(

@@ -173,18 +173,27 @@ class Relay(Trainer):
         return {PUPIL + name: tensor for name, tensor in (known | dict(tensors)).items()}
 
     def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over the weights of both, where they are there."""
+        """Take over the weights of both where they are there; a part of the pupil is no teacher.
+
+        So it predicts nothing until it has learnt again.
+        """
         super().load_weights(tensors)
         theirs = named(PUPIL, tensors)
         if theirs:
             self.pupil.load_weights(theirs)
-            self.trust = float(theirs["trust"])
+            self.trust = float(theirs["trust"]) if _fits(self.pupil, theirs) else 0.0
 
     def load_state(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Continue exactly where `state` was taken; the labels are made again when needed."""
         super().load_state(tensors, step)
         theirs = named(PUPIL, tensors)
         self.pupil.load_state(theirs, int(theirs["step"]))
+
+
+def _fits(trainer: Trainer, tensors: Mapping[str, Tensor]) -> bool:
+    """Tell whether all that the trainer would save is there in its shapes."""
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    return all(shapes.get(name) == mine.shape for name, mine in trainer.weights().items())
 
 
 def relayed(

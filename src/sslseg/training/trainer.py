@@ -174,6 +174,8 @@ class Trainer:
             report |= self._teach_critics(judged, views, fraction) if judged else {}
         else:
             self._restore(statistics)
+            if self._bad_in_a_row >= BAD_STEPS_ALLOWED:
+                raise Diverged
         self.step_count += 1
         return StepReport(report, rate)
 
@@ -270,8 +272,6 @@ class Trainer:
 
     def _skip(self) -> bool:
         self._bad_in_a_row += 1
-        if self._bad_in_a_row >= BAD_STEPS_ALLOWED:
-            raise Diverged
         return False
 
     def _looks(self, sampler: Sampler, fraction: float) -> float:
