@@ -266,7 +266,7 @@ def test_too_many_open_files_are_no_damage(store, monkeypatch, number):
         raise OSError(number, os.strerror(number), str(path))
 
     monkeypatch.setattr(preprocessing.np, "load", refuse)
-    monkeypatch.setattr(preprocessing, "read_volume", None)
+    monkeypatch.setattr("sslseg.storage.sources.read_volume", None)
     with pytest.raises(SslsegError, match="ulimit"):
         load_prepared(store, case, OWN)
     assert path.read_bytes() == data

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from skimage.transform import resize
 
-from sslseg.core.annotation import IGNORE
+from sslseg.core.annotation import IGNORE, SliceState
 from sslseg.core.control import Control
-from sslseg.core.errors import SslsegError
+from sslseg.core.errors import SslsegError, Unwritable
 from sslseg.core.events import Progress
 from sslseg.core.geometry import Array
 from sslseg.core.volume import CaseRecord, Volume
@@ -159,10 +159,10 @@ def resample_target(target: Array, shape: Sequence[int]) -> npt.NDArray[np.int16
         for new, old in zip(shape, target.shape, strict=True)
     ]
     for x, across in zip(nearest[0], target, strict=True):
-        y, z = np.nonzero(across != IGNORE)
-        there = nearest[1][y], nearest[2][z]
+        known = np.nonzero(across != IGNORE)
+        there = tuple(places[index] for places, index in zip(nearest[1:], known, strict=True))
         wanted = free[x][there]
-        result[x][tuple(place[wanted] for place in there)] = across[y, z][wanted]
+        result[x][tuple(place[wanted] for place in there)] = across[known][wanted]
     return result
 
 
@@ -195,39 +195,68 @@ def load_prepared(store: ProjectStore, record: CaseRecord, spacing: Spacing) -> 
 
 
 def prepare_all(
-    store: ProjectStore, records: Sequence[CaseRecord], spacing: Spacing, control: Control
+    store: ProjectStore,
+    records: Sequence[CaseRecord],
+    spacing: Spacing,
+    control: Control,
+    needed: Collection[str] | None = None,
 ) -> Iterator[Progress]:
     """Fill the cache, reporting each case, and read through what is there; stops between cases.
+
+    Parameters
+    ----------
+    needed : collection of str, optional
+        Cases that cannot be done without; where not given, those that somebody labelled. Images of
+        others may be gone.
 
     Raises
     ------
     Cancelled
         When the control asks for it.
     SslsegError
-        When a source vanished or cannot be read.
+        When the source of a needed case vanished or cannot be read, or the cache not be written.
     """
     allow_open_files(len(records))
+    needed = labelled(store) if needed is None else needed
     missing = [r for r in records if not cache_file(store.path, r, spacing).exists()]
     for done, record in enumerate(missing):
         control.check()
-        load_prepared(store, record, spacing)
+        load_if_readable(store, record, spacing, needed)
         yield Progress(task="Preparing volumes", done=done + 1, total=len(missing))
     made = {record.name for record in missing}
     there = [record for record in records if record.name not in made]
-    yield from _checked(store, there, spacing, control)
-
-
-def _checked(
-    store: ProjectStore, records: Sequence[CaseRecord], spacing: Spacing, control: Control
-) -> Iterator[Progress]:
-    """Read each file through that this process has not read yet; say so where it takes a while."""
     told = time.monotonic()
-    for done, record in enumerate(records):
+    for done, record in enumerate(there):  # what this process has not read yet is read through
         control.check()
-        load_prepared(store, record, spacing)
+        load_if_readable(store, record, spacing, needed)
         if time.monotonic() - told > TELL_SECONDS:
             told = time.monotonic()
-            yield Progress(task="Checking volumes", done=done + 1, total=len(records))
+            yield Progress(task="Checking volumes", done=done + 1, total=len(there))
+
+
+def labelled(store: ProjectStore) -> set[str]:
+    """Return the cases of which somebody annotated a slice: no training can do without them."""
+    return {r.key.case for r in store.slices() if r.state is not SliceState.NONE}
+
+
+def load_if_readable(
+    store: ProjectStore, record: CaseRecord, spacing: Spacing, needed: Collection[str]
+) -> PreparedCase | SslsegError:
+    """Return a case as `load_prepared` does; what is wrong with its image where none needs it.
+
+    Raises
+    ------
+    SslsegError
+        Of a needed case; of any where the cache cannot be written or no more files be opened.
+    """
+    try:
+        return load_prepared(store, record, spacing)
+    except Unwritable:
+        raise
+    except SslsegError as error:
+        if record.name in needed or getattr(error.__cause__, "errno", None) in EXHAUSTED:
+            raise
+        return error
 
 
 def seal_file(path: Path) -> Path:

@@ -9,11 +9,14 @@ from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from sslseg.core.annotation import IGNORE, SliceRecord, SliceState, slice_target
+from sslseg.core.errors import SslsegError
+from sslseg.core.words import counted
 from sslseg.data.blocks import Blocks
 from sslseg.data.held_out import HeldOutSlice, on_grid, painted
-from sslseg.data.preprocessing import Spacing, load_prepared, resample_target
+from sslseg.data.preprocessing import Spacing, labelled, load_if_readable, resample_target
 from sslseg.data.sampling import PatchPlan, Sampler, TrainingCase
 from sslseg.data.targets import Target, grid_index, held_out, training_target, validation_target
 from sslseg.storage.store import ProjectStore
@@ -74,9 +77,15 @@ class ProjectData:
         self._hold_out = hold_out
         self._target = target
         self._compared = compared
-        self.images = {
-            record.name: load_prepared(store, record, spacing).image for record in store.cases()
-        }
+        self.images: dict[str, npt.NDArray[np.float16]] = {}
+        self.left_out: list[SslsegError] = []
+        needed = labelled(store)
+        for record in store.cases():
+            found = load_if_readable(store, record, spacing, needed)
+            if isinstance(found, SslsegError):
+                self.left_out.append(found)
+            else:
+                self.images[record.name] = found.image
         self.revision = -1
         self._cases: Kept[TrainingCase] = Kept()
         self._unseen: Kept[TrainingCase] = Kept()
@@ -227,6 +236,13 @@ class ProjectData:
             if record.key.case in self.images:
                 by_case[record.key.case].append(record)
         return by_case
+
+
+def left_out(errors: Sequence[SslsegError]) -> str:
+    """Return in words that cases could not be learnt from; "" where all could."""
+    if not errors:
+        return ""
+    return f"Left out: {counted(len(errors), 'case')}. {errors[0]}"
 
 
 def _resampled(

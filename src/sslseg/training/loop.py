@@ -103,6 +103,8 @@ class Job:
         Writes a checkpoint and returns its path.
     conclude : callable
         Does so for a run that is over.
+    left_out : callable
+        Says which cases could not be learnt from; "" where all could.
     afterwards : callable
         Yields progress of what is made of a run once it is saved.
     """
@@ -117,6 +119,7 @@ class Job:
     preview: Callable[[], PredictionReady | None]
     save: Callable[[], str]
     conclude: Callable[[], str]
+    left_out: Callable[[], str] = lambda: ""
     glimpse: Callable[[float], SlicesPredicted | None] = lambda longest: None
     preview_seconds: Callable[[], float] = lambda: 0.0
     validation_seconds: Callable[[], float] = lambda: 0.0
@@ -158,7 +161,7 @@ def train(job: Job, control: Control) -> Iterator[Event]:
         reason=reason,
         step=job.trainer.step_count,
         seconds=clock.elapsed(),
-        message=message,
+        message=message or job.left_out(),
     )
 
 

@@ -13,7 +13,8 @@ from sslseg.core.control import Control
 from sslseg.core.errors import SslsegError
 from sslseg.core.events import Event, RunStarted, Task
 from sslseg.data.coverage import coverage
-from sslseg.data.preprocessing import load_prepared, prepare_all
+from sslseg.data.preprocessing import load_if_readable, prepare_all
+from sslseg.data.project import left_out
 from sslseg.data.sampling import Sampler, TrainingCase
 from sslseg.methods.shared import CriticParams, TrainingParams
 from sslseg.pretraining import find
@@ -62,6 +63,7 @@ class PretrainingRound:
     plan: Plan = field(init=False)
     trainer: Trainer = field(init=False)
     _images: list[TrainingCase] = field(init=False, default_factory=list)
+    _left_out: list[SslsegError] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         """Check the request and build the networks; nothing is trained or written yet."""
@@ -110,6 +112,7 @@ class PretrainingRound:
             ),
             prepare=self._prepare,
             data=lambda: self,
+            left_out=lambda: left_out(self._left_out),
             validate=lambda: [],
             join_held_out=lambda: None,
             preview=lambda: None,
@@ -131,10 +134,15 @@ class PretrainingRound:
     def _prepare(self) -> Iterator[Event]:
         make_folder(pretrained.folder_of(self.store.path) / self.run)  # at once, as in `Round`
         cases, spacing = self.store.cases(), self.plan.spacing
-        yield from prepare_all(self.store, cases, spacing, self.control)
+        yield from prepare_all(self.store, cases, spacing, self.control, needed=())
         for record in cases:
-            image = load_prepared(self.store, record, spacing).image
-            self._images.append(TrainingCase(record.name, image, None))
+            found = load_if_readable(self.store, record, spacing, needed=())
+            if isinstance(found, SslsegError):
+                self._left_out.append(found)
+            else:
+                self._images.append(TrainingCase(record.name, found.image, None))
+        if not self._images:
+            raise self._left_out[0]
 
     def _describe(self) -> Iterator[Event]:
         folder = pretrained.folder_of(self.store.path) / self.run

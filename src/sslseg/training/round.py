@@ -27,7 +27,7 @@ from sslseg.data.domains import sides, target_cases
 from sslseg.data.drawn import lacking
 from sslseg.data.held_out import HeldOutSlice
 from sslseg.data.preprocessing import prepare_all
-from sslseg.data.project import ProjectData
+from sslseg.data.project import ProjectData, left_out
 from sslseg.data.sampling import Sampler
 from sslseg.methods import find
 from sslseg.methods.base import Method, MethodParams
@@ -181,6 +181,7 @@ class Round:
             ),
             prepare=self._prepare,
             data=lambda: self,
+            left_out=lambda: left_out(self._data.left_out if self._data else ()),
             validate=self._validate,
             join_held_out=self._join_held_out,
             preview=lambda: self.preview(self.trainer, self.facts()),
