@@ -82,6 +82,7 @@ class CaseView:
         self.release()
         self.attention.hide()
         self.layers.remove()
+        self.slices.clear_caption()
 
     def release(self) -> None:
         """Write what is not written and let go of the case, whose layers stay."""

@@ -39,6 +39,7 @@ from sslseg.core.events import (
 from sslseg.core.geometry import Plane
 from sslseg.core.prediction import Prediction
 from sslseg.core.suggestion import Suggestion
+from sslseg.core.volume import CaseRecord
 from sslseg.runner import ProcessRunner, Runner, RunnerStatus
 from sslseg.storage.done import done_cases, mark_done
 from sslseg.storage.store import ProjectStore
@@ -169,12 +170,13 @@ class Controller:
             If its image is gone, unreadable or another one, or strokes on the case before cannot be
             written.
         """
-        from sslseg.storage.sources import read_unchanged
+        from sslseg.storage.sources import read_on_grid, refuse_changed
 
         self._write_strokes()
         store = self._open_store()
         record = store.case(name)
-        volume = read_unchanged(store, record)
+        path = store.source_path(name)
+        volume = read_on_grid(path, record)
         save = None if store.read_only else self._saver(name)
         annotation = good_annotation(store, name, self.report)
         self.view.show(record, volume, annotation, store.classes, save)
@@ -182,6 +184,16 @@ class Controller:
         self._tell_place()
         self._fresh.show(name)
         self.case_changed.emit()
+        # each byte, beside the window: on slow disks that takes a while
+        check = partial(refuse_changed, path, record)
+        self.threads.figures.submit(check, lambda _: None, partial(self._take_away, record))
+
+    def _take_away(self, record: CaseRecord, error: Exception) -> None:
+        """Labels must not be painted on an image that is not the case's."""
+        if self.view.case is not None and self.view.case.name == record.name:
+            self.view.clear()
+            self.view.moved.emit()
+        self.report(error)
 
     def show_next_undone(self) -> None:
         """Show the next other case that is not done and can be read; report one that cannot."""

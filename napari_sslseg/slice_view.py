@@ -90,12 +90,10 @@ class SliceView:
         """Forget the case, whose layers are about to go; the plane is kept for the next."""
         self._plane = self.plane
         self._geometry = None
-        canvas.set_caption(self._viewer, "")
 
     def close(self) -> None:
-        """Stop listening to the viewer, and take the caption away."""
+        """Stop listening to the viewer."""
         self._geometry = None
-        canvas.set_caption(self._viewer, "")
         self._viewer.dims.events.order.disconnect(self._moved)
         self._viewer.dims.events.point.disconnect(self._moved)
 
@@ -112,6 +110,10 @@ class SliceView:
             words = (f"{self.plane} {self.index} / {last}", HINTS[self.plane], note)
             lines = ("  ·  ".join(filter(None, words)), *textwrap.wrap(reason, LINE))
             canvas.set_caption(self._viewer, "\n".join(lines))
+
+    def clear_caption(self) -> None:
+        """Take the words off the canvas."""
+        canvas.set_caption(self._viewer, "")
 
     def _moved(self) -> None:
         if self._geometry is not None:

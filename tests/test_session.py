@@ -404,6 +404,7 @@ def test_after_a_training_that_diverged_the_last_checkpoint_predicts(session, mo
     def broken(job, control):
         yield job.started
         job.trainer.step_count = 3
+        job.save()
         for tensor in job.trainer.nets["student"].parameters():
             tensor.data.fill_(float("nan"))
         yield RunFinished(run=job.started.run, reason=ended, step=3, seconds=1.0, message="x")

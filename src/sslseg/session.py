@@ -237,7 +237,7 @@ class Session:
             except SslsegError as error:
                 if lasting(error):
                     raise
-                failed.append(error)
+                failed.append(error.with_traceback(None))  # which holds the case
             done = len(cases) - len(waiting)
             yield Progress(task="Predicting", done=done, total=len(cases))
         if failed:

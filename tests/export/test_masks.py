@@ -247,19 +247,22 @@ def test_masks_never_lie_among_the_images(store: ProjectStore, tmp_path: Path) -
     refuse_images_folder(tmp_path / "out", source)
 
 
-def test_an_nnunet_case_is_on_one_side_after_a_second_export(
+def test_a_second_nnunet_export_never_leaves_a_case_on_both_sides(
     store: ProjectStore, tmp_path: Path
 ) -> None:
-    out = tmp_path / "d"
+    first, second = tmp_path / "first", tmp_path / "second"
     annotate(store, SliceState.PARTIAL)
-    files(export_nnunet(store, out, ANNOTATIONS, Control()))
+    files(export_nnunet(store, first, ANNOTATIONS, Control()))
+    files(export_nnunet(store, first, ANNOTATIONS, Control()))
     for case in ("turned", "flipped"):
         predict(store, case)
-    files(export_nnunet(store, out, PREDICTIONS, Control()))
-    assert not list((out / "imagesTs").iterdir()), "the other case can be learnt from now"
-    files(export_nnunet(store, out, ANNOTATIONS, Control()))
-    assert [path.name for path in (out / "labelsTr").iterdir()] == ["turned.nii.gz"]
-    assert [path.name for path in (out / "imagesTr").iterdir()] == ["turned_0000.nii.gz"]
+    with pytest.raises(SslsegError, match=r"imagesTs.flipped_0000\.nii\.gz, where case flipped"):
+        list(export_nnunet(store, first, PREDICTIONS, Control()))
+    files(export_nnunet(store, second, PREDICTIONS, Control()))
+    before = sorted(path for path in second.rglob("*"))
+    with pytest.raises(SslsegError, match=r"labelsTr.flipped\.nii\.gz, where case flipped"):
+        list(export_nnunet(store, second, ANNOTATIONS, Control()))
+    assert sorted(path for path in second.rglob("*")) == before, "nothing is removed"
 
 
 def test_a_case_whose_annotation_was_taken_back_is_not_exported(

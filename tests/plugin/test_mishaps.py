@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import nibabel
+import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QPushButton
@@ -52,12 +54,25 @@ def test_the_next_undone_case_is_one_that_can_be_read(labelling, qtbot, monkeypa
     assert dock.controller.view.layers.annotation is layer, "the only one stays as it is"
 
 
-def test_another_image_in_place_of_a_case_s_is_not_shown(labelling, monkeypatch):
+def test_another_image_in_place_of_a_case_s_is_not_shown(labelling, qtbot, monkeypatch):
     """Labels lie on the voxels of the first; strokes would be learnt with the cached image."""
     dock, told = labelling, []
     monkeypatch.setattr("napari_sslseg.controller.show_error", told.append)
     store = dock.controller.store
     store.source_path("ben").write_bytes(store.source_path("anna").read_bytes())
+    dock.controller.show_case("ben")
+    qtbot.waitUntil(lambda: dock.controller.view.case is None, timeout=5000)
+    assert "case ben that changed since it was added" in str(told)
+    assert not dock._viewer.layers
+    assert not dock.findChild(QPushButton, "complete_slice").isEnabled()
+
+
+def test_an_image_on_another_grid_is_not_shown_for_a_moment(labelling):
+    dock = labelling
+    path = dock.controller.store.source_path("ben")
+    image = nibabel.load(path)
+    moved = np.asarray(image.dataobj)[1:]
+    nibabel.save(nibabel.Nifti1Image(moved, image.affine), path)
     with pytest.raises(SslsegError, match="changed since it was added"):
         dock.controller.show_case("ben")
     assert dock.controller.view.case.name == "anna"

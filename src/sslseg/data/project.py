@@ -86,6 +86,8 @@ class ProjectData:
                 self.left_out.append(found)
             else:
                 self.images[record.name] = found.image
+        if target is not None and not self.images.keys() & set(target):
+            raise self.left_out[0]  # nothing is left to adapt to
         self.revision = -1
         self._cases: Kept[TrainingCase] = Kept()
         self._unseen: Kept[TrainingCase] = Kept()

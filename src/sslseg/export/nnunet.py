@@ -7,12 +7,13 @@ can then be trained on by nnU-Net v2 as they are.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from sslseg.core.control import Control
+from sslseg.core.errors import SslsegError
 from sslseg.core.events import Event, Exported, Progress
 from sslseg.core.volume import CaseRecord
 from sslseg.export.masks import MaskSource, cases_with_masks, target_mask
@@ -46,13 +47,15 @@ def export_nnunet(
     Raises
     ------
     SslsegError
-        If there is nothing to export, a source is gone or changed, or the disk is full.
+        If there is nothing to export, the folder holds a case on the other side, a source is gone
+        or changed, or the disk is full.
     Cancelled
         If a stop was asked for; ``dataset.json``, which is written last, is then missing.
     """
     labelled = cases_with_masks(store, what)
-    folder = make_folder(out)
     records = store.cases()
+    _refuse_both_sides(out, records, labelled)
+    folder = make_folder(out)
     ignore = len(store.classes) + 1
     uses_ignore = False
     files: list[str] = []
@@ -64,7 +67,6 @@ def export_nnunet(
         image = folder / f"images{part}" / f"{record.name}_0000{_ENDING}"
         write_volume(image, read_volume(source).data, record, source)
         files.append(str(image))
-        _remove_stale(folder, record.name, part)
         if part == "Tr":
             path = folder / "labelsTr" / f"{record.name}{_ENDING}"
             target = target_mask(store, record.name, what, ignore)
@@ -77,12 +79,21 @@ def export_nnunet(
     yield Exported(files=(*files, str(facts)))
 
 
-def _remove_stale(folder: Path, name: str, part: str) -> None:
-    """Remove what an earlier export left of a case in the other part: it is on one side alone."""
-    other = {"Tr": "Ts", "Ts": "Tr"}[part]
-    (folder / f"images{other}" / f"{name}_0000{_ENDING}").unlink(missing_ok=True)
-    if part == "Ts":
-        (folder / "labelsTr" / f"{name}{_ENDING}").unlink(missing_ok=True)
+def _refuse_both_sides(
+    folder: Path, records: Sequence[CaseRecord], labelled: Collection[str]
+) -> None:
+    """Raise SslsegError where a case would be learnt from and tested on, or keep an old mask."""
+    for record in records:
+        name = record.name
+        image = folder / f"images{'Ts' if name in labelled else 'Tr'}" / f"{name}_0000{_ENDING}"
+        mask = folder / "labelsTr" / f"{name}{_ENDING}"
+        stale = image if name in labelled or not mask.exists() else mask
+        if stale.exists():
+            raise SslsegError(
+                f"{stale}, where case {name} does not belong any more",
+                "a folder in which every case is on one side",
+                "Export into a new folder, or remove that file.",
+            )
 
 
 def _dataset(

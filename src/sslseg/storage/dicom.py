@@ -32,6 +32,10 @@ _GAP_TOLERANCE = 0.01
 """Of a slice gap; scanners round positions, so at least 0.01 mm is allowed too."""
 
 
+_OF_BROWSERS = ("thumbs.db", "desktop.ini")
+"""What browsers of files leave in folders, and may hold open."""
+
+
 def header(folder: Path) -> SourceHeader:
     """Read and check the one series in a folder; raises SslsegError."""
     return _header(folder, _series(folder))
@@ -90,12 +94,14 @@ def _series(folder: Path) -> list[tuple[Path, Any]]:
 def _image(path: Path) -> Any | None:
     """Return the tags of a DICOM image that lies in space; None for every other file.
 
-    A file that cannot be read might have been one of the slices.
+    A file that the system does not let us read might have been one of the slices.
     """
     try:
         data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
     except OSError as error:
-        raise refused(path, f"a file that cannot be read ({error})", "a readable one") from error
+        if error.errno is not None and path.name.lower() not in _OF_BROWSERS:
+            raise unreadable(path, error) from error
+        return None
     except (InvalidDicomError, ValueError, EOFError):
         return None
     if "Rows" not in data or "SeriesInstanceUID" not in data:

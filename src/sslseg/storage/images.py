@@ -18,7 +18,13 @@ from sslseg.core.features import image_features
 from sslseg.core.geometry import Array, Geometry, Reorientation
 from sslseg.core.volume import CaseRecord, Volume
 from sslseg.storage.arrays import make_folder
-from sslseg.storage.formats import ITK_ENDINGS, NIFTI_ENDINGS, SourceHeader, SourceReader
+from sslseg.storage.formats import (
+    ITK_ENDINGS,
+    NIFTI_ENDINGS,
+    SourceHeader,
+    SourceReader,
+    unreadable,
+)
 
 _CHUNK = 1 << 20
 
@@ -138,12 +144,21 @@ def label_files(folder: Path) -> dict[str, Path]:
 
 
 def fingerprint(path: Path) -> str:
-    """Return the SHA-256 of a source's bytes; of all its files, sorted, where it has several."""
+    """Return the SHA-256 of a source's bytes; of all its files, sorted, where it has several.
+
+    Raises
+    ------
+    SslsegError
+        If one of them cannot be read.
+    """
     digest = hashlib.sha256()
     for file in _reader(path).files(path):
-        with file.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
+        try:
+            with file.open("rb") as stream:
+                while chunk := stream.read(_CHUNK):
+                    digest.update(chunk)
+        except OSError as error:
+            raise unreadable(file, error) from error
     return digest.hexdigest()
 
 

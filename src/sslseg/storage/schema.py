@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -186,7 +187,7 @@ def database_uri(path: PurePath) -> str:
     """Return the URI of an absolute path as SQLite wants it: without a host, also on a share."""
     way = path.as_posix()  # /a, C:/a or //server/a
     root = "////" if way.startswith("//") else "///"
-    return f"file:{root}{quote(way.lstrip('/'), safe='/:')}"
+    return f"file:{root}{quote(os.fsencode(way.lstrip('/')), safe='/:')}"
 
 
 def _connected(path: Path, mode: str) -> sqlite3.Connection:

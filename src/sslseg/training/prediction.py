@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import clear_frames
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,7 @@ def _fitting(name: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
+        clear_frames(error.__traceback__)  # they hold what did not fit
         raise SslsegError(
             f"case {name}, whose prediction does not fit into memory",
             "a volume that does, or more memory",
