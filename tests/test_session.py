@@ -368,6 +368,11 @@ def test_an_unlabelled_image_that_is_gone_keeps_nobody_from_training(session):
     assert end.message.startswith("Left out: 2 cases.")
 
 
+def test_nothing_is_suggested_of_an_image_that_is_gone(session):
+    session.store.source_path("b").unlink()
+    assert {found.case for found in session.suggest(8)} == {"a", "c", "d"}
+
+
 def test_a_labelled_image_that_is_gone_ends_the_training_before_its_first_step(session):
     paint(session.store, "a", (2, 5))
     session.store.source_path("a").unlink()

@@ -26,7 +26,7 @@ from sslseg.export.formats import export
 from sslseg.methods import find
 from sslseg.scoring import Scoring
 from sslseg.storage import arrays
-from sslseg.storage.done import done_cases
+from sslseg.storage.done import done_cases, gone
 from sslseg.storage.images import describe, read_labels
 from sslseg.storage.naming import domain_name
 from sslseg.storage.remedy import lasting
@@ -176,8 +176,8 @@ class Session:
         )
         measured, reason = yield from watched(loop.train(current.job(), control))
         if current.trainer.step_count:
-            sound = reason is not FinishReason.FAILED  # else the last checkpoint predicts
-            self._loaded = (current.trainer, current.facts()) if sound else None
+            failed = reason is FinishReason.FAILED  # then the last checkpoint predicts
+            self._loaded = None if failed else (current.trainer, current.facts())
             self._costs = Costs(None)
         if beside is not None and reason is FinishReason.COMPLETED:
             fresh = {"fresh": beside.fresh or current.before is None}
@@ -286,10 +286,10 @@ class Session:
             For an unknown strategy, or in a project without cases.
         """
         records, cases = self.store.slices(), self.store.cases()
-        folder = pretrained.folder_of(self.store.path)
-        learnt = read_embeddings(folder, [record.name for record in cases])
+        folder, lost = pretrained.folder_of(self.store.path), gone(self.store)
+        learnt = read_embeddings(folder, {each.name for each in cases} - lost)
         newest = model.load_facts(self.store.path)
-        done = done_cases(self.store)
+        done = done_cases(self.store) | lost
         # a training that does not measure learns from held-out slices as from others
         measured = newest is None or bool(newest.request.settings.get("validation", True))
         views = [

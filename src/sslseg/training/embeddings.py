@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def write(folder: Path, found: Embeddings) -> None:
         write_atomic(folder / FILE, json.dumps(found).encode())
 
 
-def read(folder: Path, names: Sequence[str]) -> Embeddings:
+def read(folder: Path, names: Collection[str]) -> Embeddings:
     """Return the newest embeddings of all of these cases from the runs in `folder`, {} if none."""
     for path in sorted(folder.glob(f"*/{FILE}"), reverse=True):
         try:
