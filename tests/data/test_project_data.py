@@ -20,6 +20,7 @@ from engine_worlds import (
 )
 
 from sslseg.core.annotation import BACKGROUND, IGNORE, Annotation, SliceState
+from sslseg.core.errors import SslsegError
 from sslseg.core.geometry import Plane, take_slice
 from sslseg.data.coverage import coverage
 from sslseg.data.held_out import on_grid
@@ -148,6 +149,14 @@ def test_held_out_slices_on_a_coarser_grid(store):
     assert kept.case.image.shape == (5, 4, 8)
     assert kept.index == 2
     assert (kept.truth != IGNORE).all()
+
+
+def test_without_an_image_of_the_target_nothing_is_adapted(store):
+    paint(store, "a", [1, 3])
+    store.source_path("b").unlink()
+    assert list(ProjectData(store, OWN, CLASSES, hold_out=True).images) == ["a"]
+    with pytest.raises(SslsegError, match="no image of case b"):
+        ProjectData(store, OWN, CLASSES, hold_out=True, target={"b"})
 
 
 def test_a_case_that_says_nothing_has_no_target(store):

@@ -29,8 +29,7 @@ _TAGS = [
     "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept",
 ]  # fmt: skip
 _GAP_TOLERANCE = 0.01
-"""Of a slice gap; scanners round positions, so at least 0.01 mm is allowed too."""
-
+"""Of a slice gap; scanners round positions, so 0.01 mm is allowed too, up to a fifth of a gap."""
 
 _OF_BROWSERS = ("thumbs.db", "desktop.ini")
 """What browsers of files leave in folders, and may hold open."""
